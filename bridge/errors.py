@@ -1,0 +1,86 @@
+"""The exceptions raised on purpose: one tree, each message says what to do about it."""
+
+
+class BridgeError(Exception):
+    """Everything the bridge raises on purpose."""
+
+
+class ConfigError(BridgeError):
+    """The configuration or the command line cannot be used (exit code 2)."""
+
+
+class PipelineError(ConfigError):
+    """A pipeline is not one that a watcher can run; names the file and the stage."""
+
+
+class MongoError(BridgeError):
+    """MongoDB cannot be reached or answered with an error that may pass."""
+
+
+class MongoRefused(MongoError):
+    """MongoDB refuses what the watcher needs: privileges, login, pipeline, no replica set.
+
+    Trying again soon is pointless: somebody has to change something first.
+    """
+
+
+class HistoryLost(MongoError):
+    """The oplog no longer reaches back to where the stream was asked to start."""
+
+
+class RequestError(BridgeError):
+    """A client asked for something it cannot have: one of the contract's problem codes.
+
+    ``status`` is the HTTP status, ``code`` the stable name that clients switch on.
+    """
+
+    status = 400
+    code = "bad_request"
+    title = "Bad request"
+
+
+class BadCursor(RequestError):
+    """The text is not a cursor, or lies in the future."""
+
+    code = "bad_cursor"
+    title = "Not a cursor"
+
+
+class Unauthorized(RequestError):
+    """No token, or one that is not valid."""
+
+    status = 401
+    code = "unauthorized"
+    title = "Authentication needed"
+
+
+class Forbidden(RequestError):
+    """The client may not read this channel."""
+
+    status = 403
+    code = "forbidden"
+    title = "Channel not readable"
+
+
+class UnknownChannel(RequestError):
+    """No watcher can produce a channel of that name."""
+
+    status = 404
+    code = "unknown_channel"
+    title = "Unknown channel"
+
+
+class HistoryGone(RequestError):
+    """The messages since the cursor cannot all be given any more."""
+
+    status = 410
+    code = "history_lost"
+    title = "History lost"
+
+
+class Unavailable(RequestError):
+    """The bridge cannot serve this now; the same request may work later."""
+
+    status = 503
+    code = "unavailable"
+    title = "Not available now"
