@@ -37,6 +37,16 @@ def seconds_of(position: str) -> int:
     return int(position[:8], 16)
 
 
+def time_of(position: str) -> str:
+    """The cluster time, 16 hex digits, that a position lies at."""
+    return position[:16]
+
+
+def after_change(time: str, ordinal: int) -> str:
+    """The position after every message of a change."""
+    return f"{time}{ordinal:05x}f"
+
+
 def position(time: str, ordinal: int, index: int) -> str:
     """The position of message ``index`` of the ``ordinal``-th change at a cluster time."""
     return f"{time}{ordinal:05x}{index:x}"
@@ -136,7 +146,7 @@ class Namespace:
     coll: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Change:
     """One event read from MongoDB, numbered among those of its cluster time."""
 
@@ -155,19 +165,19 @@ class Change:
     """The pre-image, where there is one."""
     description: Document | None = None
     """MongoDB's ``updateDescription``."""
-    wall: Any = None
-    """Wall clock time of the change on the server, a naive UTC datetime."""
+    wall: str = ""
+    """Wall clock time of the change on the server: ISO 8601, UTC, milliseconds."""
     channels: Any = None
     """``_channel`` as the pipeline set it."""
     name: Any = None
     """``_event`` as the pipeline set it."""
     headers: Any = None
     """``_headers`` as the pipeline set it."""
-    too_large: bool = False
-    """The documents were left out since the event would have passed MongoDB's 16 MB."""
+    withheld: str = ""
+    """Why the documents are here for routing only: ``too_large`` or ``no_document``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Message:
     """What a change becomes on one channel: immutable JSON at a position."""
 
@@ -178,3 +188,12 @@ class Message:
     """One line of JSON; empty for a resync."""
     resync: str = ""
     """The reason, for a resync that has a position of its own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Changes read together, and up to where everything has now been read."""
+
+    changes: list[Change]
+    head: str
+    """A position: nothing at or before it is still to come."""

@@ -1,0 +1,1 @@
+"""Measurements of the bridge on one machine: run `python -m benchmarks`."""

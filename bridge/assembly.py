@@ -1,0 +1,160 @@
+"""From the configuration and the cluster to watchers: every decision made at the start."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from bridge.config import Config, WatcherConfig
+from bridge.encode import Encoder
+from bridge.errors import ConfigError
+from bridge.events import START_OF_INSTANT, Namespace
+from bridge.history import History
+from bridge.hub import Feed
+from bridge.images import OFF, Images, Need, resolve
+from bridge.mongo import Mongo, MongoSource, describe
+from bridge.pipelines import Stage, load_stages, mentions, prepare
+from bridge.routing import Route
+from bridge.templates import Pattern, Rule, Template, overlaps
+from bridge.watcher import Watcher, tag_of
+
+log = structlog.get_logger("bridge")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A watcher as configured: read, checked, not yet compared with MongoDB."""
+
+    name: str
+    config: WatcherConfig
+    scope: Namespace
+    stages: tuple[Stage, ...]
+    rule: Rule
+
+    @property
+    def need(self) -> Need:
+        """What it does with images."""
+        by_field = isinstance(self.rule, Template) and not self.rule.immutable
+        reads = mentions(self.stages, "fullDocument")
+        return Need(
+            watcher=self.name,
+            full_document=self.config.full_document,
+            full_document_before_change=self.config.full_document_before_change,
+            patches=self.config.mode == "patch",
+            document=self.config.mode == "full" or by_field or reads,
+            routes_by_field=by_field,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A watcher ready to run, and the source that it reads."""
+
+    watcher: Watcher
+    source: MongoSource
+    shares: str
+    """Equal where two watchers can read one stream."""
+
+
+def plans(config: Config) -> list[Plan]:
+    """The watchers as configured; raises ConfigError where one cannot be, or two overlap."""
+    made = [_plan(config, name, watcher) for name, watcher in config.watchers.items()]
+    for index, one in enumerate(made):
+        for other in made[:index]:
+            if overlaps(one.rule, other.rule):
+                raise ConfigError(
+                    f"watchers.{one.name}.channel: {one.rule.text!r} can give the same names as "
+                    f"watchers.{other.name}.channel {other.rule.text!r}: a channel belongs to "
+                    "one watcher, so give one of them another prefix"
+                )
+    return made
+
+
+def _plan(config: Config, name: str, watcher: WatcherConfig) -> Plan:
+    scope = watcher.scope
+    wide = not scope.coll
+    stages = load_stages(config.pipelines, watcher.pipelines, watcher=name, wide=wide)
+    try:
+        rule: Rule = (Pattern if _names_channels(stages) else Template)(watcher.channel)
+    except ConfigError as error:
+        hint = "" if "*" not in watcher.channel else "; a pattern needs a pipeline sets _channel"
+        raise ConfigError(f"watchers.{name}.channel: {error}{hint}") from error
+    return Plan(name, watcher, scope, stages, rule)
+
+
+def _names_channels(stages: Sequence[Stage]) -> bool:
+    sets = ("$set", "$addFields", "$project")
+    return any("_channel" in stage.get(operator, {}) for stage in stages for operator in sets)
+
+
+async def assemble(
+    plan: Plan, *, mongo: Mongo, identity: str, config: Config, refuse: Callable[[str, str], None]
+) -> Assembled:
+    """A plan made real; raises ConfigError where the collection lacks what it needs."""
+    images = resolve(plan.need, await mongo.imaged(plan.scope))
+    _warn(plan, images)
+    wire = prepare(plan.stages, plan.rule.fields if isinstance(plan.rule, Template) else ())
+    described = describe(wire)
+    feed = Feed(
+        name=plan.name,
+        tag=_tag(plan, images, identity, described),
+        history=History(
+            floor="0" * 16 + START_OF_INSTANT,
+            window=int(config.history.window),
+            max_messages=config.history.max_messages,
+            max_bytes=config.history.max_bytes,
+        ),
+    )
+    watcher = Watcher(
+        feed=feed,
+        rule=plan.rule,
+        route=Route(plan.rule, expect_before=images.full_document_before_change != OFF),
+        encoder=Encoder(
+            mode=plan.config.mode,
+            json=plan.config.json_form,
+            wide=not plan.scope.coll,
+            max_message=config.server.max_message,
+        ),
+        refuse=lambda reason: refuse(plan.name, reason),
+    )
+    source = MongoSource(
+        mongo,
+        scope=plan.scope,
+        stages=wire,
+        full_document=images.full_document,
+        full_document_before_change=images.full_document_before_change,
+    )
+    return Assembled(watcher, source, f"{plan.scope} {images} {described}")
+
+
+def _tag(plan: Plan, images: Images, identity: str, described: str) -> str:
+    return tag_of(
+        cluster=identity,
+        watcher=plan.name,
+        watch=plan.config.watch,
+        stages=described,
+        channel=plan.rule.text,
+        full_document=images.full_document,
+        full_document_before_change=images.full_document_before_change,
+        json=plan.config.json_form,
+    )
+
+
+def _warn(plan: Plan, images: Images) -> None:
+    looked_up = images.full_document == "updateLookup"
+    if looked_up and mentions(plan.stages, "fullDocument"):
+        log.warning(
+            "a pipeline reads fullDocument, which is looked up later: what it lets through can "
+            "differ between two readings; enable images to make it exact",
+            watcher=plan.name,
+        )
+    elif looked_up and plan.need.routes_by_field:
+        log.warning(
+            "the channel depends on a looked-up document: two readings can differ; "
+            "enable images to make it exact",
+            watcher=plan.name,
+        )
+    if plan.need.routes_by_field and images.full_document_before_change == OFF:
+        log.warning(
+            "no pre-images: deletes become a resync of every channel", watcher=plan.name
+        )

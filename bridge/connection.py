@@ -1,0 +1,294 @@
+"""One event stream: a cursor over history with a socket at its end.
+
+While it is level, the hub writes to it. Whenever it is not (at its start, after its socket
+was full, after a watcher came back) its own task catches up: from the oplog, then from
+memory, then it joins the hub again. Never both: each connection has one writer at a time.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from bridge import frames
+from bridge.errors import HistoryLost, MongoError
+from bridge.events import Message, Place
+from bridge.hub import Feed, Hub, Interest
+
+ROUNDS = 3
+"""Readings of the oplog that may end short of memory before history counts as lost."""
+
+LOW_WATER = 16 * 1024
+"""Unsent bytes at which a socket counts as drained."""
+
+POLL = 0.01
+"""Seconds between two looks at a socket that has to drain, or at a watcher that has to start."""
+
+RETRY = 1.0
+"""Seconds until the oplog is asked again after MongoDB could not be reached."""
+
+
+class Backfills(Protocol):
+    """Readings of the oplog for places that have left memory."""
+
+    async def fetch(self, feed: Feed, connection: "Connection") -> None:
+        """Has the connection take what lies between its place and memory, or a part of it.
+
+        Raises HistoryLost where the oplog no longer has it.
+        """
+        ...
+
+
+class Connection:
+    """One client's stream of events, from ``ready`` to ``bye``."""
+
+    __slots__ = (
+        "__weakref__",
+        "_backfills",
+        "_drained_bytes",
+        "_farewell",
+        "_hub",
+        "_interest",
+        "_level",
+        "_live",
+        "_lost",
+        "_max_write",
+        "_moved_at",
+        "_opening",
+        "_place",
+        "_rounds",
+        "_sent",
+        "_transport",
+        "_waiter",
+        "beaten",
+        "period",
+        "session",
+    )
+
+    def __init__(
+        self,
+        *,
+        session: str,
+        transport: asyncio.WriteTransport,
+        hub: Hub,
+        backfills: Backfills,
+        interest: Interest,
+        place: Place,
+        lost: Mapping[Feed, str],
+        opening: bytes,
+        period: float,
+        max_write: int,
+    ) -> None:
+        self.session = session
+        self.period = period
+        self.beaten = asyncio.get_running_loop().time()
+        self._transport = transport
+        self._hub = hub
+        self._backfills = backfills
+        self._interest = interest
+        self._place = place
+        self._lost = dict(lost)
+        self._opening = opening
+        self._max_write = max_write
+        self._farewell = b""
+        self._live = False
+        self._level = False
+        self._rounds: dict[Feed, int] = {}
+        self._waiter: asyncio.Future[None] | None = None
+        self._sent = 0
+        self._drained_bytes = 0
+        self._moved_at = self.beaten
+
+    # What the hub asks of a listener.
+
+    def send(self, data: bytes) -> bool:
+        """Writes at once; False where too much is still unsent."""
+        if self._transport.get_write_buffer_size() > self._max_write:
+            return False
+        self._transport.write(data)
+        self._sent += len(data)
+        return True
+
+    def fall_behind(self, place: Place) -> None:
+        """Leaves the hub's hands and catches up from this place."""
+        self._level = False
+        self._place = Place({**self._place.parts, **place.parts})
+        self._wake()
+
+    # What the service asks.
+
+    def end(self, code: str, *, reconnect: bool, delay: int) -> None:
+        """Says goodbye (the delay in ms) and lets :meth:`run` return."""
+        self._farewell = self._farewell or frames.bye(code, reconnect=reconnect, delay=delay)
+        self._wake()
+
+    def abort(self) -> None:
+        """Cuts the TCP connection without a word."""
+        self._transport.abort()
+
+    def check(self, now: float, patience: float) -> None:
+        """Cuts a client that takes nothing; keeps one that is catching up from timing out."""
+        unsent = self._transport.get_write_buffer_size()
+        if not unsent or self._sent - unsent > self._drained_bytes:
+            self._drained_bytes = self._sent - unsent
+            self._moved_at = now
+        elif now - self._moved_at > patience:
+            self.abort()
+            return
+        if not self._level and self.beaten + self.period <= now and unsent <= self._max_write:
+            self.beaten = now
+            self._write(self._interest.framed(frames.heartbeat(self._place.cursor)))
+
+    async def run(self) -> None:
+        """Serves the client until goodbye; cancelled when the client has left."""
+        self._write(self._interest.framed(self._opening))
+        try:
+            while not self._farewell:
+                await self._catch_up()
+                await self._sleep()
+            if self._transport.get_write_buffer_size() <= self._max_write:
+                self._write(self._interest.framed(self._farewell))
+        finally:
+            self._hub.leave(self, self._interest)
+
+    # Catching up.
+
+    async def _catch_up(self) -> None:
+        while not self._farewell and not self._level:
+            await self._drain()
+            self._resync()
+            behind = self._below_memory()
+            if behind:
+                await self._fetch(behind)
+            elif not self._replay() and not await self._starting():
+                self._join()
+
+    def _replay(self) -> bool:
+        data, self._place = self._hub.replay(self._interest, self._place)
+        if data:
+            self._write(data)
+        return bool(data)
+
+    async def _starting(self) -> bool:
+        """Whether some watcher has yet to pass its start; if so, waits a little."""
+        if all(feed.started or feed.failed for feed, _ in self._interest.feeds):
+            return False
+        await asyncio.sleep(POLL)
+        return True
+
+    def _join(self) -> None:
+        if not self._live:
+            self._live = True
+            self._write(self._interest.framed(frames.live(self._place.cursor)))
+            self.beaten = asyncio.get_running_loop().time()
+        self._level = True
+        self._rounds.clear()
+        self._hub.join(self, self._interest, self._place)
+
+    def _resync(self) -> None:
+        """Gives a place to every started watcher that has none, saying so where one was lost."""
+        for feed, channels in self._interest.feeds:
+            if not feed.started:
+                continue
+            reason = self._lost.pop(feed, "")
+            if reason or self._place.at(feed.tag) is None:
+                self._place = Place({**self._place.parts, feed.tag: feed.flushed})
+            if reason:
+                resyncs = frames.resyncs(channels, reason, self._place.cursor)
+                self._write(self._interest.framed(resyncs))
+
+    def _below_memory(self) -> Feed | None:
+        """The first watcher whose history no longer reaches down to the place, if any.
+
+        A client that was connected all the while was too slow; only one that came back is
+        served from the oplog.
+        """
+        for feed, _ in self._interest.feeds:
+            part = self._place.at(feed.tag)
+            if not feed.started or part is None or part >= feed.history.floor:
+                continue
+            if not self._live:
+                return feed
+            self._lost[feed] = "history_lost" if part < feed.joined_up else "slow_consumer"
+            self._resync()
+        return None
+
+    async def _fetch(self, feed: Feed) -> None:
+        rounds = self._rounds.get(feed, 0)
+        if rounds >= ROUNDS:
+            self._lost[feed] = "history_lost"
+            return
+        try:
+            await self._backfills.fetch(feed, self)
+            self._rounds[feed] = rounds + 1
+        except HistoryLost:
+            self._lost[feed] = "history_lost"
+        except MongoError:
+            await asyncio.sleep(RETRY)
+
+    @property
+    def satisfied(self) -> bool:
+        """Never: it wants everything up to memory."""
+        return False
+
+    def place_in(self, feed: Feed) -> str:
+        """Where the connection stands in one watcher's sequence; it must stand somewhere."""
+        return self._place.parts[feed.tag]
+
+    async def take(
+        self, feed: Feed, messages: Mapping[str | None, list[Message]], head: str
+    ) -> None:
+        """Writes what is due of these messages (by channel) and moves the place to ``head``.
+
+        Takes as long as the socket does; may be cancelled between two writes.
+        """
+        channels = next(own for other, own in self._interest.feeds if other is feed)
+        due = [
+            message
+            for channel in (None, *channels)
+            for message in messages.get(channel, ())
+            if self._place.due(feed.tag, message.position)
+        ]
+        due.sort(key=lambda message: message.position)
+        for piece in _pieces(due, self._max_write):
+            await self._drain()
+            framed = frames.messages(piece, tag=feed.tag, place=self._place, channels=channels)
+            self._write(self._interest.framed(b"".join(framed)))
+            self._place = self._place.moved(feed.tag, piece[-1].position)
+        self._place = self._place.moved(feed.tag, head)
+
+    # The socket.
+
+    def _write(self, data: bytes) -> None:
+        self._transport.write(data)
+        self._sent += len(data)
+
+    async def _drain(self) -> None:
+        while self._transport.get_write_buffer_size() > LOW_WATER and not self._farewell:
+            await asyncio.sleep(POLL)
+
+    async def _sleep(self) -> None:
+        if self._farewell or not self._level:
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _pieces(messages: list[Message], limit: int) -> Iterable[list[Message]]:
+    """The messages in runs of at most ``limit`` bytes, at least one message each."""
+    piece: list[Message] = []
+    size = 0
+    for message in messages:
+        if piece and size + len(message.body) > limit:
+            yield piece
+            piece, size = [], 0
+        piece.append(message)
+        size += len(message.body)
+    if piece:
+        yield piece

@@ -1,0 +1,113 @@
+"""A change as message bytes: full, delta, patch or ref, encoded once for all channels.
+
+``docs/protocol.md``, "Messages", has the fields and the fallbacks.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+import orjson
+
+from bridge.delta import Delta, described, difference
+from bridge.documents import Flavor, dumps
+from bridge.events import Change, Document
+from bridge.patch import from_delta, from_images
+
+Mode: TypeAlias = Literal["full", "delta", "patch"]
+
+NO_DOCUMENT = "no_document"
+TOO_LARGE = "too_large"
+
+_WITHOUT_DOCUMENT = frozenset({"delete", "leave"})
+_LONGEST_NAME = 256
+
+
+class Encoder:
+    """Encodes one watcher's changes.
+
+    ``wide``: the scope is wider than a collection, so messages say their namespace.
+    ``max_message`` is in bytes of JSON; what is above becomes a ref.
+    """
+
+    def __init__(self, *, mode: Mode, json: Flavor, wide: bool, max_message: int) -> None:
+        self._mode = mode
+        self._json = json
+        self._wide = wide
+        self._max_message = max_message
+
+    def tail(self, change: Change, op: str) -> bytes:
+        """The JSON of a message from ``op`` on: what is the same on every channel."""
+        content = {} if op in _WITHOUT_DOCUMENT else self._content(change, op)
+        tail = self._dumps(self._around(change, op, content))
+        if len(tail) > self._max_message:
+            ref = {"mode": "ref", "reason": TOO_LARGE}
+            tail = self._dumps(self._around(change, op, ref if content else {}, bare=True))
+        return tail[1:]
+
+    def _around(
+        self, change: Change, op: str, content: dict[str, Any], *, bare: bool = False
+    ) -> dict[str, Any]:
+        fields = {"op": op, "key": change.key, **content, "time": change.wall}
+        if self._wide:
+            fields["ns"] = {"db": change.ns.db, "coll": change.ns.coll}
+        if isinstance(change.name, str) and 0 < len(change.name) <= _LONGEST_NAME:
+            fields["name"] = change.name
+        if isinstance(change.headers, dict) and not bare:
+            fields["headers"] = change.headers
+        return fields
+
+    def _content(self, change: Change, op: str) -> dict[str, Any]:
+        if change.withheld:
+            return {"mode": "ref", "reason": change.withheld}
+        if op == "update" and self._mode != "full":
+            return self._difference(change)
+        return self._full(change.document)
+
+    def _full(self, document: Document | None) -> dict[str, Any]:
+        if document is None:
+            return {"mode": "ref", "reason": NO_DOCUMENT}
+        return {"mode": "full", "document": document}
+
+    def _difference(self, change: Change) -> dict[str, Any]:
+        """What the update changed, or the document where that is smaller or all there is."""
+        content = self._patch(change) if self._mode == "patch" else self._delta(change)
+        if content is None:
+            return self._full(change.document)
+        small = self._dumps(content)
+        if change.document is not None:
+            full = self._dumps(change.document)
+            if len(full) < len(small):
+                return {"mode": "full", "document": orjson.Fragment(full)}
+        return {"mode": self._mode, self._mode: orjson.Fragment(small)}
+
+    def _delta(self, change: Change) -> dict[str, Any] | None:
+        delta = _exact(change)
+        if delta is None:
+            return None
+        parts = {"set": delta.set, "unset": delta.unset, "truncate": delta.truncate}
+        return {name: part for name, part in parts.items() if part}
+
+    def _patch(self, change: Change) -> list[dict[str, Any]] | None:
+        if change.before is None or change.document is None:
+            return None
+        delta = _described(change)
+        patch = from_delta(delta, change.before) if delta else None
+        if patch is None:
+            patch = from_images(change.before, change.document, self._json)
+        return patch
+
+    def _dumps(self, value: Any) -> bytes:
+        return dumps(value, self._json)
+
+
+def _described(change: Change) -> Delta | None:
+    if change.description is None:  # left out by a pipeline
+        return None
+    return described(change.description, change.before, change.document)
+
+
+def _exact(change: Change) -> Delta | None:
+    delta = _described(change)
+    if delta is None and change.before is not None and change.document is not None:
+        delta = difference(change.before, change.document)
+    return delta
+

@@ -1,0 +1,81 @@
+"""The bytes on the wire: server-sent events and HTTP chunks.
+
+Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html;
+chunked transfer coding: RFC 9112, section 7.1.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from bridge.events import Message, Place
+
+
+def event(name: str, data: dict[str, Any], cursor: str = "") -> bytes:
+    """A named event; its ``data`` gets the name as ``type``."""
+    body = orjson.dumps({"type": name, **data})
+    identity = b"id: %b\n" % cursor.encode() if cursor else b""
+    return b"event: %b\n%bdata: %b\n\n" % (name.encode(), identity, body)
+
+
+def retry(milliseconds: int) -> bytes:
+    """Tells EventSource how long to wait before it reconnects."""
+    return b"retry: %d\n\n" % milliseconds
+
+
+def ready(*, session: str, heartbeat: float, channels: Sequence[str]) -> bytes:
+    """The first event of a stream."""
+    return event("ready", {"session": session, "heartbeat": heartbeat, "channels": channels})
+
+
+def live(cursor: str) -> bytes:
+    """Replay is done."""
+    return event("live", {"cursor": cursor}, cursor)
+
+
+def heartbeat(cursor: str) -> bytes:
+    """Nothing was missed up to the cursor."""
+    return event("heartbeat", {"cursor": cursor}, cursor)
+
+
+def bye(code: str, *, reconnect: bool, delay: int) -> bytes:
+    """The last event of a stream, with the delay (ms) also as EventSource's own ``retry``."""
+    return retry(delay) + event("bye", {"code": code, "reconnect": reconnect, "delay": delay})
+
+
+def resyncs(channels: Sequence[str], reason: str, cursor: str) -> bytes:
+    """One resync for each channel of a watcher; only the last moves the client's cursor."""
+    last = len(channels) - 1
+    return b"".join(
+        event(
+            "resync",
+            {"channel": channel, "reason": reason, "cursor": cursor},
+            cursor if index == last else "",
+        )
+        for index, channel in enumerate(channels)
+    )
+
+
+def messages(
+    run: Sequence[Message], *, tag: str, place: Place, channels: Sequence[str]
+) -> list[bytes]:
+    """The frames of one watcher's messages on a connection, in order, each with its cursor.
+
+    ``place`` gives the other watchers' parts of the cursors; ``channels`` are those of this
+    watcher on the connection, for a resync that all of them see.
+    """
+    before, after = place.around(tag)
+    lead = b"id: " + before.encode()
+    rest = after.encode() + b"\ndata: "
+    return [
+        resyncs(channels, message.resync, before + message.position + after)
+        if message.resync
+        else b"%b%b%b%b\n\n" % (lead, message.position.encode(), rest, message.body)
+        for message in run
+    ]
+
+
+def chunk(body: bytes) -> bytes:
+    """The body as one HTTP chunk."""
+    return b"%x\r\n%b\r\n" % (len(body), body)

@@ -1,0 +1,359 @@
+"""Who listens to what, and the flush that gives everybody who is level the same bytes.
+
+Listeners that stand at the same place and follow the same channels form an *audience*: what
+they are due is framed once and written to each. A listener that cannot take it (its socket
+is full) leaves its audience with the place it had, catches up by itself from history and
+joins again. So a listener costs no queue, and one that is slow costs the others nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bridge import frames
+from bridge.events import Message, Place
+from bridge.history import History
+
+REPLAYS_KEPT = 64
+"""Framed pieces of history kept for others that stand at the same place."""
+
+
+class Listener(Protocol):
+    """A connection, as the hub needs it."""
+
+    period: float
+    """Seconds between heartbeats, jittered."""
+    beaten: float
+    """Loop time of the last heartbeat, or of joining."""
+
+    def send(self, data: bytes) -> bool:
+        """Writes at once; False where the socket is too full (nothing was written)."""
+        ...
+
+    def fall_behind(self, place: Place) -> None:
+        """Has left its audience and must catch up from this place."""
+        ...
+
+
+class Feed:
+    """One watcher as the hub knows it: its history, what waits for a flush, who listens."""
+
+    def __init__(self, *, name: str, tag: str, history: History) -> None:
+        self.name = name
+        self.tag = tag
+        self.history = history
+        self.flushed = history.head
+        """Up to here every listener that is level has been given everything."""
+        self.pending: list[Message] = []
+        self.started = False
+        """Has passed the cluster time read at its start."""
+        self.joined_up = history.floor
+        """The stream has had no gap since this position."""
+        self.failed = ""
+        """Why it cannot run, while it cannot."""
+        self.audiences: dict[str, set[Audience]] = {}
+
+    @property
+    def absent(self) -> bool:
+        """Has nothing to give: it failed before it ever started."""
+        return bool(self.failed) and not self.started
+
+    def audience_of(self, message: Message) -> Iterable["Audience"]:
+        """The audiences that a message is for."""
+        if message.channel is not None:
+            return self.audiences.get(message.channel, ())
+        return set().union(*self.audiences.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """What a listener follows: its channels, by watcher, and how its bytes are framed."""
+
+    feeds: tuple[tuple[Feed, tuple[str, ...]], ...]
+    chunked: bool
+
+    def framed(self, body: bytes) -> bytes:
+        """The bytes as the listener's HTTP version wants them."""
+        return frames.chunk(body) if self.chunked else body
+
+
+@dataclass(slots=True, eq=False)
+class Audience:
+    """Listeners at one place with one interest."""
+
+    interest: Interest
+    ahead: dict[str, str]
+    """By tag: parts of the place that the watcher has not passed, or not started to pass."""
+    members: dict[Listener, None] = field(default_factory=dict)
+    shown: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """By tag: the part last shown in a frame, and when (loop time)."""
+
+    def place(self) -> Place:
+        """Where every member stands after the last flush."""
+        parts = {
+            feed.tag: max(feed.flushed if feed.started else "", self.ahead.get(feed.tag, ""))
+            for feed, _ in self.interest.feeds
+        }
+        return Place({tag: where for tag, where in parts.items() if where})
+
+    def show(self, place: Place, now: float) -> None:
+        """Notes that a frame has shown this place to all members."""
+        for tag, where in place.parts.items():
+            if self.shown.get(tag, ("", 0.0))[0] != where:
+                self.shown[tag] = (where, now)
+
+    def quiet_since(self) -> float:
+        """Since when some watcher's part has not been shown moving to all members."""
+        if len(self.shown) < len(self.interest.feeds):
+            return 0.0
+        return min(when for _, when in self.shown.values())
+
+
+@dataclass(slots=True)
+class _Writing:
+    """What one audience gets in the flush under way."""
+
+    before: Place
+    place: Place
+    parts: list[bytes] = field(default_factory=list)
+
+
+class Hub:
+    """Takes batches from watchers and gives them to the listeners, in one turn of the loop.
+
+    ``flush_interval`` seconds lie between flushes under load (more if a flush takes
+    longer); when idle, a batch leaves at once. ``max_write`` bounds the bytes that one
+    flush writes to one listener: beyond it, listeners catch up from history in pieces.
+    """
+
+    def __init__(self, *, flush_interval: float, max_write: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._interval = flush_interval
+        self._max_write = max_write
+        self._dirty: dict[Feed, None] = {}
+        self._audiences: dict[tuple[Interest, tuple[tuple[str, str], ...]], Audience] = {}
+        self._timer: asyncio.Handle | None = None
+        self._not_before = 0.0
+        self._replays: dict[tuple[Interest, str, str], tuple[bytes, Place]] = {}
+        self.delivered = 0
+        """Messages written to listeners since the start."""
+
+    def publish(self, feed: Feed, messages: Sequence[Message], head: str) -> None:
+        """Appends to the watcher's history and has it flushed; the head moves to ``head``."""
+        feed.history.append(messages, head)
+        if messages and feed.started:
+            feed.pending.extend(messages)
+            self._dirty[feed] = None
+            self._schedule()
+        elif not feed.pending and feed.flushed != feed.history.head:
+            feed.flushed = feed.history.head
+            self._level(feed)
+
+    def gap(self, feed: Feed, head: str) -> None:
+        """Something between the head and ``head`` is lost for good: history starts anew."""
+        self.flush()
+        self._empty(feed)
+        feed.history.reset(head)
+        feed.flushed = feed.joined_up = head
+
+    def start(self, feed: Feed) -> None:
+        """The watcher has passed its start: whoever waits for it can now be served."""
+        self._empty(feed)
+        feed.started = True
+        feed.failed = ""
+
+    def join(self, listener: Listener, interest: Interest, place: Place) -> None:
+        """From now on the listener gets what its audience gets; it must be level."""
+        ahead = tuple(
+            (feed.tag, part)
+            for feed, _ in interest.feeds
+            if (part := place.at(feed.tag) or "") > (feed.flushed if feed.started else "")
+        )
+        audience = self._audiences.get((interest, ahead))
+        if audience is None:
+            audience = self._open(interest, ahead)
+        audience.members[listener] = None
+
+    def leave(self, listener: Listener, interest: Interest) -> None:
+        """Takes the listener out of its audience, if it is in one."""
+        feed, channels = interest.feeds[0]
+        for audience in list(feed.audiences.get(channels[0], ())):
+            if audience.members.pop(listener, self) is None:
+                self._close_if_empty(audience)
+
+    def replay(self, interest: Interest, place: Place) -> tuple[bytes, Place]:
+        """The next framed piece of history after a place, and the place after it.
+
+        No bytes: nothing is missing up to the last flush. Watchers that have not started are
+        left out. The bytes are shared by all that stand at the same place.
+        """
+        head = ".".join(feed.flushed for feed, _ in interest.feeds)
+        key = (interest, place.cursor, head)
+        if key not in self._replays:
+            if len(self._replays) >= REPLAYS_KEPT:
+                self._replays.clear()
+            self._replays[key] = self._frame_missing(interest, place)
+        return self._replays[key]
+
+    def _frame_missing(self, interest: Interest, place: Place) -> tuple[bytes, Place]:
+        for feed, channels in interest.feeds:
+            part = place.at(feed.tag)
+            if part is None or not feed.started:
+                continue
+            run, reached = feed.history.since(
+                part, channels, until=feed.flushed, limit=self._max_write
+            )
+            if run:
+                framed = frames.messages(run, tag=feed.tag, place=place, channels=channels)
+                return interest.framed(b"".join(framed)), place.moved(feed.tag, reached)
+            place = place.moved(feed.tag, reached)
+        return b"", place
+
+    def flush(self) -> None:
+        """Gives everything published to everybody who is level."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if not self._dirty:
+            return
+        began = self._loop.time()
+        self._replays.clear()
+        writings: dict[Audience, _Writing] = {}
+        dirty, self._dirty = list(self._dirty), {}
+        for feed in dirty:
+            self._frame_pending(feed, writings)
+        for feed in dirty:
+            feed.flushed = feed.history.head
+        for audience, writing in writings.items():
+            self._write(audience, writing, began)
+        for feed in dirty:
+            self._level(feed)
+        ended = self._loop.time()
+        self._not_before = ended + max(self._interval, ended - began)
+
+    def beat(self, now: float) -> None:
+        """Sends a heartbeat to every listener that has not seen its cursor move for long."""
+        for audience in list(self._audiences.values()):
+            quiet = audience.quiet_since()
+            due = [m for m in audience.members if now - max(quiet, m.beaten) >= m.period]
+            if not due:
+                continue
+            place = audience.place()
+            data = audience.interest.framed(frames.heartbeat(place.cursor))
+            for listener in due:
+                if listener.send(data):
+                    listener.beaten = now
+                else:
+                    self._drop(audience, listener, place)
+            if len(due) == len(audience.members):
+                audience.show(place, now)
+            self._close_if_empty(audience)
+
+    def _schedule(self) -> None:
+        if self._timer is None:
+            delay = self._not_before - self._loop.time()
+            flush: Callable[[], None] = self._flush_due
+            self._timer = (
+                self._loop.call_later(delay, flush) if delay > 0 else self._loop.call_soon(flush)
+            )
+
+    def _flush_due(self) -> None:
+        self._timer = None
+        self.flush()
+
+    def _frame_pending(self, feed: Feed, writings: dict[Audience, _Writing]) -> None:
+        due: dict[Audience, list[Message]] = {}
+        for message in feed.pending:
+            for audience in feed.audience_of(message):
+                if message.position > audience.ahead.get(feed.tag, ""):
+                    due.setdefault(audience, []).append(message)
+        feed.pending = []
+        head = feed.history.head
+        single: dict[Message, bytes] = {}
+        for audience, run in due.items():
+            writing = writings.get(audience)
+            if writing is None:
+                place = audience.place()
+                writing = writings[audience] = _Writing(place, place)
+            writing.parts += self._frames(feed, audience, run, writing.place, single)
+            writing.place = writing.place.moved(feed.tag, head)
+            self.delivered += len(run) * len(audience.members)
+
+    def _frames(
+        self,
+        feed: Feed,
+        audience: Audience,
+        run: list[Message],
+        place: Place,
+        single: dict[Message, bytes],
+    ) -> list[bytes]:
+        """Frames a run; what has the same bytes for several audiences is made only once."""
+        channels = next(own for other, own in audience.interest.feeds if other is feed)
+        alone = len(place.parts) == 1 and not any(message.resync for message in run)
+        if not alone:
+            return frames.messages(run, tag=feed.tag, place=place, channels=channels)
+        new = [message for message in run if message not in single]
+        made = frames.messages(new, tag=feed.tag, place=place, channels=channels)
+        single.update(zip(new, made, strict=True))
+        return [single[message] for message in run]
+
+    def _write(self, audience: Audience, writing: _Writing, now: float) -> None:
+        body = b"".join(writing.parts)
+        if len(body) > self._max_write:
+            for listener in audience.members:
+                listener.fall_behind(writing.before)
+            audience.members.clear()
+        else:
+            data = audience.interest.framed(body)
+            full = [listener for listener in audience.members if not listener.send(data)]
+            for listener in full:
+                self._drop(audience, listener, writing.before)
+            audience.show(writing.place, now)
+        self._close_if_empty(audience)
+
+    def _drop(self, audience: Audience, listener: Listener, place: Place) -> None:
+        del audience.members[listener]
+        listener.fall_behind(place)
+
+    def _empty(self, feed: Feed) -> None:
+        """Sends everybody who follows this watcher to catch up for themselves."""
+        for audience in {a for audiences in feed.audiences.values() for a in audiences}:
+            place = audience.place()
+            for listener in list(audience.members):
+                self._drop(audience, listener, place)
+            self._close_if_empty(audience)
+
+    def _level(self, feed: Feed) -> None:
+        """Merges audiences that were ahead of this watcher and have been passed by it."""
+        if not feed.started:
+            return
+        passed = [
+            audience
+            for audience in self._audiences.values()
+            if audience.ahead and audience.ahead.get(feed.tag, "~") <= feed.flushed
+        ]
+        for audience in passed:
+            place = audience.place()
+            for listener in list(audience.members):
+                del audience.members[listener]
+                self.join(listener, audience.interest, place)
+            self._close_if_empty(audience)
+
+    def _open(self, interest: Interest, ahead: tuple[tuple[str, str], ...]) -> Audience:
+        audience = self._audiences[interest, ahead] = Audience(interest, dict(ahead))
+        for feed, channels in interest.feeds:
+            for channel in channels:
+                feed.audiences.setdefault(channel, set()).add(audience)
+        return audience
+
+    def _close_if_empty(self, audience: Audience) -> None:
+        if audience.members:
+            return
+        self._audiences.pop((audience.interest, tuple(audience.ahead.items())), None)
+        for feed, channels in audience.interest.feeds:
+            for channel in channels:
+                listening = feed.audiences.get(channel, set())
+                listening.discard(audience)
+                if not listening:
+                    feed.audiences.pop(channel, None)

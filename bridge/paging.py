@@ -1,0 +1,156 @@
+"""A page of one channel's history, for clients that ask instead of listening."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from bridge.errors import HistoryGone, HistoryLost, MongoError, Unavailable
+from bridge.events import Message, Place
+from bridge.hub import Feed, Hub, Interest
+
+START_LIMIT = 30.0
+"""Seconds that a request waits for a watcher to pass its start."""
+
+ROUNDS = 3
+"""Readings of the oplog that may end short of memory before history counts as lost."""
+
+POLL = 0.02
+_WHOLE = 1 << 62
+
+
+class Backfills(Protocol):
+    """Readings of the oplog for places that have left memory."""
+
+    async def fetch(self, feed: Feed, page: "Page") -> None:
+        """Has the page take what lies between its place and memory, or a part of it."""
+        ...
+
+
+class Page:
+    """At most ``limit`` messages of a channel after a place, oldest first."""
+
+    def __init__(self, *, feed: Feed, channel: str, place: str, limit: int) -> None:
+        self.messages: list[Message] = []
+        self.place = place
+        """The position up to which the page is complete."""
+        self._feed = feed
+        self._channel = channel
+        self._limit = limit
+        self._resync = ""
+        # What the hub asks of a listener; the page wants no heartbeats.
+        self.period = float("inf")
+        self.beaten = 0.0
+        self._news: asyncio.Future[None] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing more after the page right now."""
+        until = self._feed.flushed
+        more, _ = self._feed.history.since(self.place, (self._channel,), until=until, limit=1)
+        return not more and self.place >= self._feed.history.floor
+
+    @property
+    def full(self) -> bool:
+        """Whether no more messages fit."""
+        return len(self.messages) >= self._limit
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether more reading would bring nothing."""
+        return self.full or bool(self._resync)
+
+    async def fill(self, hub: Hub, backfills: Backfills, wait: float) -> None:
+        """Reads the page; waits up to ``wait`` seconds for a first message.
+
+        Raises HistoryGone where the messages cannot all be given, Unavailable where the
+        watcher cannot serve now.
+        """
+        await self._started()
+        await self._read(backfills)
+        if not self.messages and not self._resync and wait > 0:
+            await self._listen(hub, wait)
+            await self._read(backfills)
+        if self._resync and not self.messages:
+            raise HistoryGone(f"{self._resync}: fetch the state again")
+
+    def place_in(self, feed: Feed) -> str:
+        """The position after which messages are wanted."""
+        return self.place
+
+    async def take(
+        self, feed: Feed, messages: Mapping[str | None, list[Message]], head: str
+    ) -> None:
+        """Adds what fits of these messages, up to a resync."""
+        due = [
+            message
+            for channel in (None, self._channel)
+            for message in messages.get(channel, ())
+            if message.position > self.place
+        ]
+        self._add(sorted(due, key=lambda message: message.position), head)
+
+    def _add(self, run: list[Message], head: str) -> None:
+        for message in run:
+            if self.satisfied:
+                return
+            if message.resync:
+                self._resync = message.resync
+                return
+            self.messages.append(message)
+            self.place = message.position
+        if not self.satisfied:
+            self.place = max(self.place, head)
+
+    async def _started(self) -> None:
+        try:
+            async with asyncio.timeout(START_LIMIT):
+                while not self._feed.started:
+                    if self._feed.failed:
+                        raise Unavailable(f"watcher {self._feed.name}: {self._feed.failed}")
+                    await asyncio.sleep(POLL)
+        except TimeoutError as error:
+            raise Unavailable(f"watcher {self._feed.name} is still starting") from error
+
+    async def _read(self, backfills: Backfills) -> None:
+        rounds = 0
+        while self.place < self._feed.history.floor and not self.satisfied:
+            if rounds == ROUNDS:
+                raise HistoryGone("the oplog could not be read up to memory in time")
+            rounds += 1
+            await self._fetch(backfills)
+        if not self.satisfied and self.place < self._feed.flushed:
+            until = self._feed.flushed
+            run, reached = self._feed.history.since(
+                self.place, (self._channel,), until=until, limit=_WHOLE
+            )
+            self._add(run, reached)
+
+    async def _fetch(self, backfills: Backfills) -> None:
+        try:
+            await backfills.fetch(self._feed, self)
+        except HistoryLost as error:
+            raise HistoryGone(f"MongoDB's oplog no longer reaches back: {error}") from error
+        except MongoError as error:
+            raise Unavailable(f"MongoDB cannot be asked now: {error}") from error
+
+    async def _listen(self, hub: Hub, wait: float) -> None:
+        interest = Interest(((self._feed, (self._channel,)),), chunked=False)
+        self._news = asyncio.get_running_loop().create_future()
+        hub.join(self, interest, Place({self._feed.tag: self.place}))
+        try:
+            async with asyncio.timeout(wait):
+                await self._news
+        except TimeoutError:
+            pass
+        finally:
+            hub.leave(self, interest)
+
+    def send(self, data: bytes) -> bool:
+        """The hub has something for the channel."""
+        if self._news and not self._news.done():
+            self._news.set_result(None)
+        return True
+
+    def fall_behind(self, place: Place) -> None:
+        """Whatever it was: it is in history, or lost."""
+        self.send(b"")

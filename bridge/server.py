@@ -1,0 +1,337 @@
+"""The HTTP surface: event streams, history, health. Handlers only; what they mean lies below."""
+
+import asyncio
+import random
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+
+from bridge import frames
+from bridge.auth import Access
+from bridge.backfill import Backfills
+from bridge.connection import Connection
+from bridge.errors import BadCursor, Forbidden, HistoryGone, RequestError, UnknownChannel
+from bridge.events import Cursor, Place, seconds_of
+from bridge.hub import Feed, Hub, Interest
+from bridge.metrics import Metrics
+from bridge.paging import Page
+from bridge.watcher import Watcher
+
+SKEW = 60
+"""Seconds that a cursor may lie ahead of the cluster."""
+
+LARGEST_LIMIT = 1000
+LONGEST_WAIT = 60.0
+RETRY_MILLISECONDS = (1000, 4000)
+"""Between these, jittered, a browser waits before it reconnects."""
+
+_STREAM_HEADERS = {
+    hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
+    hdrs.CACHE_CONTROL: "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
+_CORS_HEADERS = {
+    "Access-Control-Allow-Methods": "GET, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Cache-Control, Last-Event-ID",
+    "Access-Control-Max-Age": "7200",
+}
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the public listener allows. Times in seconds, sizes in bytes."""
+
+    heartbeat: float
+    patience: float
+    write_buffer: int
+    max_channels: int
+
+
+class Server:
+    """The public listener's handlers, and the connections that they have open."""
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        watchers: Sequence[Watcher],
+        backfills: Backfills,
+        access: Access,
+        limits: Limits,
+        cors_origins: Sequence[str],
+        metrics: Metrics,
+    ) -> None:
+        self._hub = hub
+        self._watchers = watchers
+        self._backfills = backfills
+        self._access = access
+        self._limits = limits
+        self._origins = [_origin_pattern(origin) for origin in cors_origins]
+        self._any_origin = "*" in cors_origins
+        self._metrics = metrics
+        self._draining = False
+        self.connections: dict[str, Connection] = {}
+        """By session."""
+
+    def application(self, more: Iterable[web.RouteDef] = ()) -> web.Application:
+        """The public listener's application; ``more`` routes are the demo's."""
+        app = web.Application(middlewares=[self._answer])
+        app.add_routes([
+            web.get("/sse", self._sse, allow_head=False),
+            web.get("/channels/{channel}/history", self._history, allow_head=False),
+            *more,
+        ])
+        return app
+
+    # Handlers.
+
+    async def _sse(self, request: web.Request) -> web.StreamResponse:
+        channels = list(dict.fromkeys(request.query.getall("channel", [])))
+        interest = self._interest(request, channels)
+        place, lost = self._intake(_cursor(request), interest)
+        response = web.StreamResponse(headers=_STREAM_HEADERS | self._cors(request))
+        chunked = request.version >= (1, 1)
+        if chunked:
+            response.enable_chunked_encoding()
+        refusal = self._unavailable(interest)
+        await response.prepare(request)
+        transport = request.transport
+        if transport is None or refusal:
+            if transport:
+                await response.write(frames.bye("unavailable", reconnect=True, delay=_delay()))
+            return response
+        await self._serve(transport, channels, Interest(interest.feeds, chunked), place, lost)
+        return response
+
+    async def _serve(
+        self,
+        transport: asyncio.WriteTransport,
+        channels: list[str],
+        interest: Interest,
+        place: Place,
+        lost: dict[Feed, str],
+    ) -> None:
+        session = secrets.token_urlsafe(12)
+        opening = frames.retry(_delay()) + frames.ready(
+            session=session, heartbeat=self._limits.heartbeat, channels=channels
+        )
+        connection = Connection(
+            session=session,
+            transport=transport,
+            hub=self._hub,
+            backfills=self._backfills,
+            interest=interest,
+            place=place,
+            lost=lost,
+            opening=opening,
+            period=self._limits.heartbeat * random.uniform(0.8, 1.0),
+            max_write=self._limits.write_buffer,
+        )
+        self.connections[session] = connection
+        self._metrics.connections.set(len(self.connections))
+        try:
+            await connection.run()
+        finally:
+            del self.connections[session]
+            self._metrics.connections.set(len(self.connections))
+
+    async def _history(self, request: web.Request) -> web.StreamResponse:
+        channel = request.match_info["channel"]
+        feed = self._feeds([channel])[channel]
+        limit = int(_number(request, "limit", 100, 1, LARGEST_LIMIT, whole=True))
+        wait = _number(request, "wait", 0, 0, LONGEST_WAIT)
+        if "since" not in request.query:
+            raise BadCursor("since is required: a cursor, or the 16 hex digits of a cluster time")
+        cursor = Cursor.parse(request.query["since"])
+        interest = Interest(((feed, (channel,)),), chunked=False)
+        place, lost = self._intake(cursor, interest)
+        if lost:
+            raise _gone(lost[feed])
+        page = Page(feed=feed, channel=channel, place=place.parts[feed.tag], limit=limit)
+        await page.fill(self._hub, self._backfills, 0 if self._draining else wait)
+        head = {"cursor": f"{feed.tag}-{page.place}", "complete": page.complete}
+        body = b'{"messages":[%b],%b' % (
+            b",".join(message.body for message in page.messages),
+            orjson.dumps(head)[1:],
+        )
+        return web.Response(
+            body=body,
+            content_type="application/json",
+            headers={hdrs.CACHE_CONTROL: "no-store"} | self._cors(request),
+        )
+
+    # What a request asks for.
+
+    def _interest(self, request: web.Request, channels: list[str]) -> Interest:
+        feeds = self._feeds(channels)
+        if not channels:
+            raise RequestError("name at least one channel: /sse?channel=NAME")
+        if len(channels) > self._limits.max_channels:
+            raise RequestError(
+                f"{len(channels)} channels on one connection; at most {self._limits.max_channels}"
+            )
+        if "snapshot" in request.query:
+            raise RequestError("snapshot is not offered: fetch the state and pass its position")
+        by_feed: dict[Feed, list[str]] = {}
+        for channel in channels:
+            by_feed.setdefault(feeds[channel], []).append(channel)
+        return Interest(
+            tuple((feed, tuple(sorted(own))) for feed, own in by_feed.items()), chunked=True
+        )
+
+    def _feeds(self, channels: Iterable[str]) -> dict[str, Feed]:
+        """The feed of each channel; refuses what may not be read before what does not exist."""
+        for channel in channels:
+            if not self._access.may_read(channel):
+                raise Forbidden(f"channel {channel!r} may not be read")
+        feeds = {}
+        for channel in channels:
+            watcher = next((w for w in self._watchers if w.rule.matches(channel)), None)
+            if watcher is None:
+                raise UnknownChannel(f"no watcher can produce a channel {channel!r}")
+            feeds[channel] = watcher.feed
+        return feeds
+
+    def _intake(
+        self, cursor: Cursor | None, interest: Interest
+    ) -> tuple[Place, dict[Feed, str]]:
+        """The place that a cursor stands for, and the watchers for which it stands for none."""
+        parts: dict[str, str] = {}
+        lost: dict[Feed, str] = {}
+        if cursor is None:
+            return Place(parts), lost
+        newest = max(
+            int(time.time()), *(seconds_of(w.feed.history.head) for w in self._watchers)
+        )
+        for feed, _ in interest.feeds:
+            part = cursor.at(feed.tag)
+            if part and seconds_of(part) <= newest + SKEW:
+                parts[feed.tag] = part
+            elif cursor.bare:
+                raise BadCursor(
+                    f"position {cursor.bare} lies {seconds_of(cursor.bare) - newest} s ahead of "
+                    "the cluster: positions are made of cluster times"
+                )
+            else:
+                lost[feed] = "unknown_cursor"
+        return Place(parts), lost
+
+    def _unavailable(self, interest: Interest) -> bool:
+        return self._draining or all(feed.absent for feed, _ in interest.feeds)
+
+    # Errors and CORS.
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Answers preflights, and errors as problem details."""
+        if request.method == hdrs.METH_OPTIONS:
+            return web.Response(status=204, headers=_CORS_HEADERS | self._cors(request))
+        try:
+            return await handler(request)
+        except RequestError as error:
+            return problem(error, self._cors(request))
+        except web.HTTPException as error:
+            refused = RequestError(f"{request.method} {request.path}: {error.reason}")
+            refused.status, refused.title = error.status, error.reason
+            return problem(refused, self._cors(request))
+
+    def _cors(self, request: web.Request) -> dict[str, str]:
+        origin = request.headers.get(hdrs.ORIGIN, "")
+        if self._any_origin:
+            return {"Access-Control-Allow-Origin": "*"}
+        if not self._origins:
+            return {}
+        allowed = any(pattern.fullmatch(origin) for pattern in self._origins)
+        return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if allowed else {})}
+
+    # Over time.
+
+    async def keep_alive(self) -> None:
+        """Heartbeats, and an end for those who take nothing; runs for ever."""
+        loop = asyncio.get_running_loop()
+        pause = min(1.0, self._limits.heartbeat / 10, self._limits.patience / 10)
+        while True:
+            await asyncio.sleep(pause)
+            now = loop.time()
+            self._hub.beat(now)
+            for connection in list(self.connections.values()):
+                connection.check(now, self._limits.patience)
+
+    def drop(self, session: str) -> bool:
+        """Cuts a session's connection without a goodbye; False where there is none."""
+        connection = self.connections.get(session)
+        if connection:
+            connection.abort()
+        return connection is not None
+
+    async def drain(self, seconds: float) -> None:
+        """Says goodbye to everybody, spread over this time; new requests are turned away."""
+        self._draining = True
+        waiting = list(self.connections.values())
+        random.shuffle(waiting)
+        for connection in waiting:
+            connection.end("shutdown", reconnect=True, delay=_delay())
+            await asyncio.sleep(0.8 * seconds / len(waiting))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + max(0.2 * seconds, 0.1)
+        while self.connections and loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        for connection in list(self.connections.values()):
+            connection.abort()
+
+
+def problem(error: RequestError, headers: dict[str, str]) -> web.Response:
+    """An error as problem details (RFC 9457)."""
+    body: dict[str, Any] = {
+        "type": f"urn:livesync-bridge:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+        "code": error.code,
+    }
+    more = {"WWW-Authenticate": "Bearer"} if error.status == web.HTTPUnauthorized.status_code else {}
+    return web.Response(
+        status=error.status,
+        body=orjson.dumps(body),
+        content_type="application/problem+json",
+        headers=headers | more | {hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+def _cursor(request: web.Request) -> Cursor | None:
+    text = request.headers.get("Last-Event-ID") or request.query.get("since")
+    return Cursor.parse(text) if text is not None else None
+
+
+def _gone(reason: str) -> RequestError:
+    return HistoryGone(f"{reason}: the cursor belongs to no history here; fetch the state again")
+
+
+def _number(
+    request: web.Request, name: str, default: float, least: float, most: float, *, whole: bool = False
+) -> float:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    form = r"\d{1,9}" if whole else r"\d{1,9}(\.\d{1,9})?"
+    if not re.fullmatch(form, text) or not least <= float(text) <= most:
+        raise RequestError(f"{name}={text[:32]}: expected a number from {least:g} to {most:g}")
+    return float(text)
+
+
+def _delay() -> int:
+    return random.randint(*RETRY_MILLISECONDS)
+
+
+def _origin_pattern(origin: str) -> "re.Pattern[str]":
+    # "*" stands for a host's labels; the configuration has checked that nothing else is odd.
+    return re.compile(re.escape(origin).replace(r"\*", r"[a-z0-9.-]+"), re.IGNORECASE)

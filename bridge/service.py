@@ -1,0 +1,198 @@
+"""The service: builds everything from the configuration, owns the tasks, ends in order."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from bridge import admin
+from bridge.assembly import Assembled, assemble, plans
+from bridge.auth import Anonymous
+from bridge.backfill import Backfills
+from bridge.config import Config
+from bridge.errors import BridgeError
+from bridge.events import Message
+from bridge.hub import Hub
+from bridge.metrics import Metrics
+from bridge.mongo import Mongo
+from bridge.server import Limits, Server
+from bridge.stream import Stream
+
+log = structlog.get_logger("bridge")
+
+LONGEST_REQUEST_LINE = 65536
+"""Bytes: room for 128 long channel names."""
+
+Routes = Callable[[Server], Iterable[web.RouteDef]]
+
+
+class Service:
+    """A bridge, from the configuration to the listeners.
+
+    ``routes`` adds routes to the public listener (the demo's page).
+    """
+
+    def __init__(self, config: Config, *, routes: Routes = lambda _server: ()) -> None:
+        self._config = config
+        self._routes = routes
+        self._metrics = Metrics()
+        self._refused: set[tuple[str, str]] = set()
+        self._stopping = asyncio.Event()
+        self.port = 0
+        """Where the public listener listens, once it does."""
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT; a second one ends at once.
+
+        Raises ConfigError, MongoRefused or MongoError where it cannot start.
+        """
+        mongo = Mongo(self._config.mongo.uri.get_secret_value(), driver=self._config.mongo.driver)
+        try:
+            planned = plans(self._config)
+            await mongo.now()
+            identity = await mongo.identity()
+            assembled = [
+                await assemble(
+                    plan,
+                    mongo=mongo,
+                    identity=identity,
+                    config=self._config,
+                    refuse=self._note_refused,
+                )
+                for plan in planned
+            ]
+            await self._serve(assembled)
+        finally:
+            await mongo.close()
+
+    def stop(self) -> None:
+        """Asks for an orderly end."""
+        self._stopping.set()
+
+    async def _serve(self, assembled: list[Assembled]) -> None:
+        config = self._config.server
+        hub = Hub(flush_interval=config.flush_interval, max_write=config.write_buffer)
+        streams = self._streams(assembled, hub)
+        sources = {a.watcher.feed: a for a in assembled}
+        async with asyncio.TaskGroup() as tasks:
+            backfills = Backfills(
+                at_once=self._config.history.backfills,
+                open_messages=lambda feed, start: _messages(sources[feed], start),
+                spawn=lambda coroutine, name: tasks.create_task(coroutine, name=name),
+                count=self._metrics.backfills.inc,
+            )
+            server = Server(
+                hub=hub,
+                watchers=[a.watcher for a in assembled],
+                backfills=backfills,
+                access=Anonymous(patterns=self._config.auth.anonymous),
+                limits=Limits(
+                    heartbeat=config.heartbeat,
+                    patience=config.patience,
+                    write_buffer=config.write_buffer,
+                    max_channels=config.max_channels,
+                ),
+                cors_origins=config.cors_origins,
+                metrics=self._metrics,
+            )
+            await self._run_tasks(tasks, streams, server)
+
+    async def _run_tasks(
+        self, tasks: asyncio.TaskGroup, streams: list[Stream], server: Server
+    ) -> None:
+        running = [tasks.create_task(stream.run(), name=f"stream {stream.name}") for stream in streams]
+        running.append(tasks.create_task(server.keep_alive(), name="keep alive"))
+        runners = [
+            await self._listen(admin.application(streams=streams, metrics=self._metrics), "admin on"),
+        ]
+        try:
+            runners.insert(0, await self._listen_public(server))
+            self._listen_to_signals(asyncio.current_task())
+            await self._stopping.wait()
+            log.info("stopping", connections=len(server.connections))
+            await server.drain(self._config.server.drain)
+        finally:
+            for runner in runners:
+                await runner.cleanup()
+        for task in running:
+            task.cancel()
+
+    def _streams(self, assembled: list[Assembled], hub: Hub) -> list[Stream]:
+        """One stream for all watchers that can share it."""
+        shared: dict[str, list[Assembled]] = {}
+        for each in assembled:
+            shared.setdefault(each.shares, []).append(each)
+        return [
+            Stream(
+                name="+".join(a.watcher.feed.name for a in group),
+                source=group[0].source,
+                watchers=[a.watcher for a in group],
+                hub=hub,
+                metrics=self._metrics,
+                window=int(self._config.history.window),
+            )
+            for group in shared.values()
+        ]
+
+    async def _listen_public(self, server: Server) -> web.AppRunner:
+        config = self._config.server
+        app = server.application(self._routes(server))
+        runner = await self._listen(app, "listening on", config.host, config.port)
+        self.port = runner.addresses[0][1]
+        return runner
+
+    async def _listen(
+        self, app: web.Application, says: str, host: str = "", port: int = -1
+    ) -> web.AppRunner:
+        if not host:
+            host, port = self._config.admin.host, self._config.admin.port
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
+            max_line_size=LONGEST_REQUEST_LINE,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, backlog=4096).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise BridgeError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        log.info(f"{says} http://{host}:{runner.addresses[0][1]}")
+        return runner
+
+    def _listen_to_signals(self, main: "asyncio.Task[Any] | None") -> None:
+        loop = asyncio.get_running_loop()
+
+        def on_signal() -> None:
+            if self._stopping.is_set() and main:
+                main.cancel()
+            self._stopping.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+
+    def _note_refused(self, watcher: str, reason: str) -> None:
+        """Counts what goes to no channel; says so the first time."""
+        self._metrics.refused.labels(watcher, reason).inc()
+        if (watcher, reason) not in self._refused:
+            self._refused.add((watcher, reason))
+            log.warning("a change, or one of its names, goes nowhere", watcher=watcher, why=reason)
+
+
+async def _messages(
+    assembled: Assembled, start: str
+) -> AsyncGenerator[tuple[list[Message], str], None]:
+    """A watcher's messages as read again from the oplog, batch by batch."""
+    async with aclosing(assembled.source.read(start)) as batches:
+        async for batch in batches:
+            messages = [m for change in batch.changes for m in assembled.watcher.messages(change)]
+            yield messages, batch.head
+            await asyncio.sleep(0)  # live traffic first
+
+

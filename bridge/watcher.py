@@ -1,0 +1,62 @@
+"""One watcher: what its stream's changes become on its channels."""
+
+import hashlib
+from collections.abc import Callable
+
+import orjson
+
+from bridge import events
+from bridge.encode import Encoder
+from bridge.events import Change, Message
+from bridge.hub import Feed
+from bridge.routing import Route
+from bridge.templates import Rule
+
+NUMBERING = 1
+"""Counts up when the same changes get other positions: then every tag changes."""
+
+
+def tag_of(**identity: object) -> str:
+    """The tag of a watcher: 8 hex digits over all that its positions depend on."""
+    text = orjson.dumps({"numbering": NUMBERING, **identity}, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()[:8]
+
+
+class Watcher:
+    """Turns changes into messages at positions; the same changes always into the same.
+
+    ``refuse`` is told the reason for each change, or name, that goes to no channel.
+    """
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        rule: Rule,
+        route: Route,
+        encoder: Encoder,
+        refuse: Callable[[str], None],
+    ) -> None:
+        self.feed = feed
+        self.rule = rule
+        self._route = route
+        self._encoder = encoder
+        self._refuse = refuse
+
+    def messages(self, change: Change) -> list[Message]:
+        """The messages of one change, in order."""
+        routed = self._route.route(change)
+        if routed.refused:
+            self._refuse(routed.refused)
+        if routed.resync:
+            where = events.position(change.time, change.ordinal, 0)
+            return [Message(where, None, b"", routed.resync)]
+        tails: dict[str, bytes] = {}
+        messages = []
+        for index, (channel, op) in enumerate(routed.deliveries):
+            tail = tails.get(op) or tails.setdefault(op, self._encoder.tail(change, op))
+            where = events.position(change.time, change.ordinal, index)
+            identity = f'{{"type":"change","id":"{self.feed.tag}-{where}","channel":'
+            body = b"%b%b,%b" % (identity.encode(), orjson.dumps(channel), tail)
+            messages.append(Message(where, channel, body))
+        return messages
