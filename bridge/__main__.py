@@ -1,17 +1,23 @@
 """The command line: ``livesync-bridge``, also ``python -m bridge``."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import click
+from rich.console import Console
 
 from bridge import __version__, logs
-from bridge.config import load_config
+from bridge.check import check
+from bridge.config import Config, load_config
 from bridge.errors import BridgeError, ConfigError, MongoError
+from bridge.events import Namespace
+from bridge.mongo import Mongo
 from bridge.service import Service
+from bridge.tail import tail
 
 FAILED, BAD_USAGE, NO_MONGO = 1, 2, 3
 
@@ -34,17 +40,95 @@ def cli() -> None:
 @cli.command()
 @_config
 def run(config: Path) -> None:
-    """Runs the service."""
+    """Runs the service until SIGTERM."""
     logs.configure()
     settings = load_config(config)
-    _run(lambda: Service(settings).run())
+
+    async def serve() -> None:
+        await Service(settings).run()
+
+    asyncio.run(serve())
 
 
-def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def start() -> None:
-        await main()
+@cli.command("check")
+@_config
+def check_command(config: Path) -> None:
+    """Asks the real MongoDB whether the configuration can run."""
+    if not asyncio.run(check(load_config(config), Console())):
+        sys.exit(FAILED)
 
-    asyncio.run(start())
+
+@cli.group()
+def images() -> None:
+    """Pre- and post-images of collections."""
+
+
+@images.command()
+@_config
+@click.argument("collections", nargs=-1, required=True, metavar="DB.COLL...")
+def enable(config: Path, collections: tuple[str, ...]) -> None:
+    """Turns images on; creates the collection where there is none."""
+    settings = load_config(config)
+    for collection in collections:
+        if not all(collection.partition(".")):
+            raise ConfigError(f"{collection}: expected a collection as db.coll")
+
+    async def turn_on() -> None:
+        async with _mongo(settings) as mongo:
+            for collection in collections:
+                database, _, name = collection.partition(".")
+                await mongo.enable_images(Namespace(database, name))
+                click.echo(f"{collection}: pre- and post-images are on")
+
+    asyncio.run(turn_on())
+
+
+@images.command()
+@_config
+def status(config: Path) -> None:
+    """Shows which of the watched collections have images."""
+    settings = load_config(config)
+
+    async def show() -> None:
+        async with _mongo(settings) as mongo:
+            for watcher in settings.watchers.values():
+                imaged = await mongo.imaged(watcher.scope)
+                for name, enabled in imaged.items() or [
+                    (f"{watcher.watch} (does not exist)", False)
+                ]:
+                    click.echo(f"{'on ' if enabled else 'off'}  {name}")
+
+    asyncio.run(show())
+
+
+@cli.command("tail")
+@click.argument("channels", nargs=-1, required=True, metavar="CHANNEL...")
+@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The bridge.")
+@click.option("--since", help="A cursor, or 16 hex digits of a cluster time.")
+def tail_command(channels: tuple[str, ...], url: str, since: str | None) -> None:
+    """Follows channels in the terminal; reconnects without losing anything."""
+    with suppress(KeyboardInterrupt):
+        asyncio.run(tail(channels, url=url, since=since, console=Console()))
+
+
+@cli.command("demo")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+def demo_command(port: int) -> None:
+    """Runs an embedded mongod, a sample application and the bridge, to be looked at."""
+    # Imported here since only the demo has parts outside of the service's dependencies.
+    from bridge.demo.show import show  # noqa: PLC0415
+
+    logs.configure()
+    asyncio.run(show(port=port, mongod=os.environ.get("BRIDGE_MONGOD")))
+
+
+@asynccontextmanager
+async def _mongo(settings: Config) -> AsyncIterator[Mongo]:
+    mongo = Mongo(settings.mongo.uri.get_secret_value(), driver=settings.mongo.driver)
+    try:
+        yield mongo
+    finally:
+        await mongo.close()
 
 
 def main() -> None:

@@ -29,11 +29,13 @@ def application(*, streams: Sequence[Stream], metrics: Metrics) -> web.Applicati
         return web.Response(body=metrics.exposition(), content_type="text/plain", charset="utf-8")
 
     app = web.Application()
-    app.add_routes([
-        web.get("/health/live", live),
-        web.get("/health/ready", ready),
-        web.get("/metrics", numbers),
-    ])
+    app.add_routes(
+        [
+            web.get("/health/live", live),
+            web.get("/health/ready", ready),
+            web.get("/metrics", numbers),
+        ]
+    )
     return app
 
 

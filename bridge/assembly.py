@@ -12,9 +12,10 @@ from bridge.events import START_OF_INSTANT, Namespace
 from bridge.history import History
 from bridge.hub import Feed
 from bridge.images import OFF, Images, Need, resolve
-from bridge.mongo import Mongo, MongoSource, describe
+from bridge.mongo import Mongo, describe
 from bridge.pipelines import Stage, load_stages, mentions, prepare
 from bridge.routing import Route
+from bridge.source import MongoSource
 from bridge.templates import Pattern, Rule, Template, overlaps
 from bridge.watcher import Watcher, tag_of
 
@@ -52,6 +53,7 @@ class Assembled:
 
     watcher: Watcher
     source: MongoSource
+    images: Images
     shares: str
     """Equal where two watchers can read one stream."""
 
@@ -124,7 +126,7 @@ async def assemble(
         full_document=images.full_document,
         full_document_before_change=images.full_document_before_change,
     )
-    return Assembled(watcher, source, f"{plan.scope} {images} {described}")
+    return Assembled(watcher, source, images, f"{plan.scope} {images} {described}")
 
 
 def _tag(plan: Plan, images: Images, identity: str, described: str) -> str:
@@ -155,6 +157,4 @@ def _warn(plan: Plan, images: Images) -> None:
             watcher=plan.name,
         )
     if plan.need.routes_by_field and images.full_document_before_change == OFF:
-        log.warning(
-            "no pre-images: deletes become a resync of every channel", watcher=plan.name
-        )
+        log.warning("no pre-images: deletes become a resync of every channel", watcher=plan.name)

@@ -99,9 +99,7 @@ class Backfills:
         MongoDB cannot be asked at the moment.
         """
         wait = _Wait(feed, reader, asyncio.get_running_loop().create_future())
-        reading = next(
-            (r for r in self._readings if r.feed is feed and r.at <= wait.place), None
-        )
+        reading = next((r for r in self._readings if r.feed is feed and r.at <= wait.place), None)
         if reading:
             reading.waits.append(wait)
         else:

@@ -263,7 +263,8 @@ class Connection:
         self._sent += len(data)
 
     async def _drain(self) -> None:
-        while self._transport.get_write_buffer_size() > LOW_WATER and not self._farewell:
+        # Looked at now and then: the transport tells only its protocol when it has drained.
+        while self._transport.get_write_buffer_size() > LOW_WATER and not self._farewell:  # noqa: ASYNC110
             await asyncio.sleep(POLL)
 
     async def _sleep(self) -> None:

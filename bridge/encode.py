@@ -110,4 +110,3 @@ def _exact(change: Change) -> Delta | None:
     if delta is None and change.before is not None and change.document is not None:
         delta = difference(change.before, change.document)
     return delta
-

@@ -7,6 +7,9 @@ from bridge.events import Message, seconds_of
 MESSAGE_COST = 400
 """Bytes that one kept message costs beside its body: objects, list slots, index entry."""
 
+SPARE = 1024
+"""Evicted entries that may stay in the lists before these are cut."""
+
 
 class History:
     """A ring of messages bounded by age, number and bytes.
@@ -97,7 +100,7 @@ class History:
             or seconds_of(self._messages[self._dead].position) < oldest
         ):
             self._drop_first()
-        if self._dead > 1024 and self._dead * 2 > len(self._messages):
+        if self._dead > SPARE and self._dead * 2 > len(self._messages):
             del self._messages[: self._dead]
             del self._previous[: self._dead]
             self._first += self._dead

@@ -32,9 +32,7 @@ class Metrics:
             ["stream"],
             registry=self.registry,
         )
-        self.connections = Gauge(
-            "bridge_connections", "Open event streams", registry=self.registry
-        )
+        self.connections = Gauge("bridge_connections", "Open event streams", registry=self.registry)
         self.backfills = Counter(
             "bridge_backfills", "Readings of the oplog for old cursors", registry=self.registry
         )

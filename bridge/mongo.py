@@ -1,68 +1,44 @@
-"""MongoDB: the only module that talks to the driver. Change streams, read as raw batches.
-
-A stream is one ``aggregate`` and its ``getMore`` commands: unlike the driver's own change
-stream object, this shows each batch whole and never resumes behind our back. Streams are
-always opened by cluster time, so that changes are numbered alike on every reading.
-https://www.mongodb.com/docs/manual/changeStreams/
-"""
+"""MongoDB: the only module that talks to the driver. Commands, and what the cluster is like."""
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from inspect import isawaitable
 from typing import Any
 
-import bson
-from bson import CodecOptions, Int64, Timestamp, json_util
+from bson import CodecOptions, Timestamp, json_util
 from bson.binary import UuidRepresentation
 from bson.codec_options import DatetimeConversion
-from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
-from bridge.documents import to_json
 from bridge.errors import ConfigError, HistoryLost, MongoError, MongoRefused
 from bridge.events import (
-    START_OF_INSTANT,
-    Batch,
-    Change,
     Document,
     Namespace,
-    after_change,
     cluster_time,
-    seconds_of,
-    time_of,
 )
-
-AWAIT = 500
-"""Milliseconds after which an idle stream learns that time has moved on."""
-
-BATCH = 1000
-"""Changes read at once: bounds how long the loop is busy with one batch."""
 
 ANSWER = 30.0
 """Seconds without an answer after which MongoDB counts as unreachable."""
 
-_READ = CodecOptions(
+READ: "CodecOptions[Document]" = CodecOptions(
     uuid_representation=UuidRepresentation.STANDARD,
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
-_READ_DAMAGED = _READ.with_options(unicode_decode_error_handler="replace")
+READ_DAMAGED = READ.with_options(unicode_decode_error_handler="replace")
 _RAW: "CodecOptions[RawBSONDocument]" = CodecOptions(document_class=RawBSONDocument)
 
 _SYSTEM_DATABASES = frozenset({"admin", "config", "local"})
 _LOST = frozenset({136, 260, 280, 286})
 _REFUSED = frozenset({13, 18, 20, 40324, 40415, 40573, 8000})
 _TOO_LARGE = 10334
-_ENDINGS = frozenset({"drop", "rename", "dropDatabase", "invalidate"})
 _NOT_RESUMABLE = "NonResumableChangeStreamError"
 
 
-class _EventTooLarge(Exception):
+class EventTooLarge(Exception):
     """An event over 16 MB is next; the events before it in its batch went with it."""
 
 
@@ -118,13 +94,13 @@ class Mongo:
         try:
             async with asyncio.timeout(ANSWER):
                 return await self._client[database].command(
-                    command, codec_options=_RAW if session else _READ, session=session
+                    command, codec_options=_RAW if session else READ, session=session
                 )
         except TimeoutError as error:
             raise MongoError(f"no answer from MongoDB for {ANSWER:.0f} s") from error
         except OperationFailure as error:
             if error.code == _TOO_LARGE:
-                raise _EventTooLarge from error
+                raise EventTooLarge from error
             raise translated(error) from error
         except PyMongoError as error:
             raise translated(error) from error
@@ -137,16 +113,20 @@ class Mongo:
                 "MongoDB runs as a standalone server: change streams need a replica set "
                 "(one member is enough: --replSet rs0, then rs.initiate())"
             )
-        return _hex(reply["operationTime"])
+        return hex_of(reply["operationTime"])
 
-    async def oldest(self) -> str:
-        """The time of the oldest oplog entry; the newest cluster time where it may not be read."""
+    async def version(self) -> tuple[int, ...]:
+        """The server's version."""
+        reply = await self.command("admin", {"buildInfo": 1})
+        return tuple(reply["versionArray"][:3])
+
+    async def first_in_oplog(self) -> str:
+        """The time of the oldest oplog entry; raises MongoRefused where it may not be read."""
         find = {"find": "oplog.rs", "filter": {}, "sort": {"$natural": 1}, "limit": 1}
-        try:
-            reply = await self.command("local", {**find, "projection": {"ts": 1}})
-            return _hex(reply["cursor"]["firstBatch"][0]["ts"])
-        except (MongoRefused, IndexError):
-            return await self.now()
+        reply = await self.command("local", {**find, "projection": {"ts": 1}})
+        if not reply["cursor"]["firstBatch"]:
+            raise MongoRefused("local.oplog.rs is empty here: a router has none")
+        return hex_of(reply["cursor"]["firstBatch"][0]["ts"])
 
     async def identity(self) -> str:
         """What tells this cluster from every other: its replica set's id.
@@ -195,232 +175,6 @@ class Mongo:
         await self.command(namespace.db, {verb: namespace.coll, **images})
 
 
-class MongoSource:
-    """A change stream over a scope, with a pipeline and image options."""
-
-    def __init__(
-        self,
-        mongo: Mongo,
-        *,
-        scope: Namespace,
-        stages: Sequence[Document],
-        full_document: str,
-        full_document_before_change: str,
-    ) -> None:
-        self._mongo = mongo
-        self._scope = scope
-        self._stages = list(stages)
-        self._images = _image_options(full_document, full_document_before_change)
-
-    async def now(self) -> str:
-        """The newest cluster time."""
-        return await self._mongo.now()
-
-    async def oldest(self) -> str:
-        """The oldest cluster time that a stream can start from, or about now."""
-        return await self._mongo.oldest()
-
-    async def read(self, start: str) -> AsyncGenerator[Batch, None]:
-        """Batches of changes from a cluster time on (inclusive), in order, for ever.
-
-        What ends a stream (drop, rename) is passed, and what is too large for an event is
-        stepped over as a change without documents. Raises HistoryLost, MongoRefused,
-        MongoError.
-        """
-        point = _Point(start)
-        while True:
-            try:
-                async with aclosing(self._batches(point)) as batches:
-                    async for batch in batches:
-                        yield batch
-            except _EventTooLarge:
-                point.be_careful()
-
-    async def _batches(self, point: "_Point") -> AsyncGenerator[Batch, None]:
-        """One server-side cursor's batches; ends where the stream has to be opened anew."""
-        options = {**point.options(), **({} if point.blind else self._images)}
-        cursor = await _Cursor.open(self._mongo, self._scope, options, self._stages)
-        async with aclosing(cursor.replies(1 if point.careful else BATCH)) as replies:
-            async for events, token in replies:
-                changes = [self._change(event, point) for event in events]
-                new = [c for c in changes if after_change(c.time, c.ordinal) > point.head]
-                if point.blind and new:
-                    point.step_over(events[changes.index(new[0])]["_id"], new[0])
-                    yield Batch([new[0]], point.head)
-                    return
-                point.reach(token)
-                yield Batch(new, point.head)
-        if not point.told:
-            yield Batch([point.silent_drop(self._scope)], point.head)
-        point.pass_end()
-
-    def _change(self, raw: RawBSONDocument, point: "_Point") -> Change:
-        withheld = "too_large" if point.blind else ""
-        try:
-            event = bson.decode(raw.raw, _READ)
-        except InvalidBSON:
-            event = bson.decode(raw.raw, _READ_DAMAGED)
-            withheld = "no_document"
-        time, ordinal = point.number(event["clusterTime"])
-        point.told = event["operationType"] in _ENDINGS
-        ns = event.get("ns")
-        wall = event.get("wallTime")
-        key = event.get("documentKey")
-        return Change(
-            time,
-            ordinal,
-            event["operationType"],
-            _namespace(ns["db"], ns.get("coll", "")) if ns else self._scope,
-            key.get("_id") if key else None,
-            event.get("fullDocument"),
-            event.get("fullDocumentBeforeChange"),
-            event.get("updateDescription"),
-            to_json(wall or event["clusterTime"].as_datetime().replace(tzinfo=None), "plain"),
-            event.get("_channel"),
-            event.get("_event"),
-            event.get("_headers"),
-            withheld or ("too_large" if "_tooLarge" in event else ""),
-        )
-
-
-class _Point:
-    """Where in the oplog a reading stands, and how it opens its next cursor."""
-
-    def __init__(self, start: str) -> None:
-        self.head = start + START_OF_INSTANT
-        self.careful = False
-        """Reads one event at a time: an event too large to be read is near."""
-        self.blind = False
-        """Asks for no images: the next event is too large to be read with them."""
-        self.told = False
-        """The last change read says why a stream ends."""
-        self._start = start
-        self._token: Any = None
-        self._time = ""
-        self._ordinal = 0
-
-    def options(self) -> Document:
-        """How the change stream is to start."""
-        if self._token is not None:
-            return {"resumeAfter": self._token}
-        self._time, self._ordinal = "", 0
-        return {"startAtOperationTime": _timestamp(self._start)}
-
-    def number(self, timestamp: Timestamp) -> tuple[str, int]:
-        """The next change's cluster time and its ordinal there."""
-        time = _hex(timestamp)
-        self._ordinal = self._ordinal + 1 if time == self._time else 1
-        self._time = time
-        return time, self._ordinal
-
-    def reach(self, token: Mapping[str, Any]) -> None:
-        """Everything numbered so far and all before the token's time has been given."""
-        given = after_change(self._time, self._ordinal) if self._time else ""
-        self.head = max(self.head, given, _time_of_token(token) + START_OF_INSTANT)
-        self._start, self._token = time_of(self.head), None
-
-    def step_over(self, token: Any, change: Change) -> None:
-        """Goes on right behind a change that was too large to be read."""
-        self.head = after_change(change.time, change.ordinal)
-        self._time, self._ordinal = change.time, change.ordinal
-        self._start, self._token = change.time, token
-        self.careful = self.blind = False
-
-    def be_careful(self) -> None:
-        """An event too large to be read has been met: look closer, then step over it."""
-        self.careful, self.blind = True, self.careful
-        self._token = None
-
-    def silent_drop(self, scope: Namespace) -> Change:
-        """Stands for the drop that ended the stream but was hidden by the pipeline."""
-        time, ordinal = self.number(_timestamp(time_of(self.head)))
-        self.head = after_change(time, ordinal)
-        return Change(time, ordinal, "drop", scope)
-
-    def pass_end(self) -> None:
-        """The stream ended (invalidated): the next one starts right after its last instant."""
-        self._start = _next(time_of(self.head))
-        self.head = max(self.head, self._start + START_OF_INSTANT)
-        self._token = None
-
-
-class _Cursor:
-    """A change stream's cursor on the server."""
-
-    def __init__(self, mongo: Mongo, session: Any, database: str, reply: Any) -> None:
-        self._mongo = mongo
-        self._session = session
-        self._database = database
-        self._first = reply
-        self._id = Int64(reply["id"])
-        self._collection = str(reply["ns"]).partition(".")[2]
-
-    @classmethod
-    async def open(
-        cls, mongo: Mongo, scope: Namespace, options: Document, stages: Sequence[Document]
-    ) -> "_Cursor":
-        database = scope.db or "admin"
-        whole = {} if scope.db else {"allChangesForCluster": True}
-        aggregate = {
-            "aggregate": scope.coll or 1,
-            "pipeline": [{"$changeStream": {**options, **whole}}, *stages],
-            "cursor": {"batchSize": 0},
-        }
-        session = await mongo.session()
-        try:
-            reply = await mongo.command(database, aggregate, session=session)
-        except MongoError:
-            await session.end_session()
-            raise
-        return cls(mongo, session, database, reply["cursor"])
-
-    async def replies(
-        self, batch_size: int
-    ) -> AsyncGenerator[tuple[Sequence[RawBSONDocument], Any], None]:
-        """Batches of raw events, each with its post-batch resume token, until the stream ends.
-
-        The next batch is asked for before one is given, so that MongoDB works meanwhile.
-        """
-        yield self._first["firstBatch"], self._first["postBatchResumeToken"]
-        more = self._ask(batch_size)
-        try:
-            while self._id:
-                reply = (await more)["cursor"]
-                self._id = Int64(reply["id"])
-                more = self._ask(batch_size)
-                await asyncio.sleep(0)  # lets the question leave first
-                yield reply["nextBatch"], reply["postBatchResumeToken"]
-        finally:
-            more.cancel()
-            with suppress(asyncio.CancelledError, MongoError, _EventTooLarge):
-                await more
-            await self._session.end_session()
-
-    def _ask(self, batch_size: int) -> "asyncio.Task[Any]":
-        return asyncio.create_task(self._more(batch_size), name="getMore")
-
-    async def _more(self, batch_size: int) -> Any:
-        if not self._id:
-            return None
-        command = {
-            "getMore": self._id,
-            "collection": self._collection,
-            "batchSize": batch_size,
-            "maxTimeMS": AWAIT,
-        }
-        return await self._mongo.command(self._database, command, session=self._session)
-
-
-def _image_options(full_document: str, before_change: str) -> Document:
-    # MongoDB's own "required" loses events and fails on every resume: it is never asked for.
-    options = {"fullDocument": full_document, "fullDocumentBeforeChange": before_change}
-    return {
-        name: "whenAvailable" if value == "required" else value
-        for name, value in options.items()
-        if value != "off"
-    }
-
-
 def _client_class(driver: str) -> Any:
     if driver == "pymongo":
         return AsyncMongoClient
@@ -438,26 +192,9 @@ def _always_the_same_router(servers: Any) -> Any:
     return sorted(routers, key=lambda server: server.address)[:1] or servers
 
 
-@lru_cache(maxsize=4096)
-def _namespace(db: str, coll: str) -> Namespace:
-    return Namespace(db, coll)
-
-
-def _hex(timestamp: Timestamp) -> str:
+def hex_of(timestamp: Timestamp) -> str:
+    """A BSON timestamp as 16 hex digits."""
     return cluster_time(timestamp.time, timestamp.inc)
-
-
-def _timestamp(time: str) -> Timestamp:
-    return Timestamp(seconds_of(time), int(time[8:16], 16))
-
-
-def _next(time: str) -> str:
-    return f"{int(time, 16) + 1:016x}"
-
-
-def _time_of_token(token: Mapping[str, Any]) -> str:
-    """The cluster time inside a resume token (characters 2 to 18 of its hex string)."""
-    return str(token["_data"])[2:18].lower()
 
 
 def describe(stages: Sequence[Document]) -> str:

@@ -4,14 +4,17 @@ from typing import Any, TypeAlias
 
 import jsonpatch
 
-from bridge.delta import ABSENT, Delta, Path, container, index, member, same
-from bridge.documents import Flavor, to_json
+from bridge.delta import ABSENT, Delta, Path, container, difference, index, member, same
+from bridge.documents import Flavor, dumps, to_json
 from bridge.events import Document
 
 Operation: TypeAlias = dict[str, Any]
 
 LONGEST_RUN = 1000
 """Elements that an update may remove from, or pad onto, the end of one array in a patch."""
+
+LARGEST_COMPARED = 32_768
+"""Bytes of JSON in two images above which arrays are not compared element by element."""
 
 _FAILURES = (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, LookupError, TypeError)
 
@@ -41,15 +44,27 @@ def from_delta(delta: Delta, before: Document) -> list[Operation] | None:
 
 
 def from_images(before: Document, after: Document, flavor: Flavor) -> list[Operation]:
-    """The patch between the JSON of two images; replaces the root where nothing less is exact."""
-    source, target = to_json(before, flavor), to_json(after, flavor)
+    """The patch between two images, its values to be written by ``dumps`` in the same flavor.
+
+    Follows elements through arrays, except in images of more than ``LARGEST_COMPARED`` bytes
+    together: there an array that changed is replaced as a whole.
+    """
+    if len(dumps(before, flavor)) + len(dumps(after, flavor)) > LARGEST_COMPARED:
+        operations = from_delta(difference(before, after), before)
+    else:
+        operations = _compared(to_json(before, flavor), to_json(after, flavor))
+    if operations is None:
+        return [{"op": "replace", "path": "", "value": after}]
+    return operations
+
+
+def _compared(source: Document, target: Document) -> list[Operation] | None:
     try:
         operations: list[Operation] = jsonpatch.make_patch(source, target).patch
-        if same(jsonpatch.apply_patch(source, operations), target):
-            return operations
+        exact = same(jsonpatch.apply_patch(source, operations), target)
     except _FAILURES:
-        pass  # some versions stumble over keys that look like indexes
-    return [{"op": "replace", "path": "", "value": target}]
+        return None  # some versions stumble over the key "-" and over keys that look like indexes
+    return operations if exact else None
 
 
 def pointer(path: Path) -> str:

@@ -5,14 +5,14 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from aiohttp import hdrs, web
 
 from bridge import frames
+from bridge.answers import Answers
 from bridge.auth import Access
 from bridge.backfill import Backfills
 from bridge.connection import Connection
@@ -31,19 +31,14 @@ LONGEST_WAIT = 60.0
 RETRY_MILLISECONDS = (1000, 4000)
 """Between these, jittered, a browser waits before it reconnects."""
 
+POLL = 0.02
+
 _STREAM_HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
     hdrs.CACHE_CONTROL: "no-store, no-transform",
     "X-Accel-Buffering": "no",
     "X-Content-Type-Options": "nosniff",
 }
-_CORS_HEADERS = {
-    "Access-Control-Allow-Methods": "GET, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Cache-Control, Last-Event-ID",
-    "Access-Control-Max-Age": "7200",
-}
-
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +70,7 @@ class Server:
         self._backfills = backfills
         self._access = access
         self._limits = limits
-        self._origins = [_origin_pattern(origin) for origin in cors_origins]
-        self._any_origin = "*" in cors_origins
+        self._answers = Answers(origins=cors_origins)
         self._metrics = metrics
         self._draining = False
         self.connections: dict[str, Connection] = {}
@@ -84,12 +78,14 @@ class Server:
 
     def application(self, more: Iterable[web.RouteDef] = ()) -> web.Application:
         """The public listener's application; ``more`` routes are the demo's."""
-        app = web.Application(middlewares=[self._answer])
-        app.add_routes([
-            web.get("/sse", self._sse, allow_head=False),
-            web.get("/channels/{channel}/history", self._history, allow_head=False),
-            *more,
-        ])
+        app = web.Application(middlewares=[self._answers.answer])
+        app.add_routes(
+            [
+                web.get("/sse", self._sse, allow_head=False),
+                web.get("/channels/{channel}/history", self._history, allow_head=False),
+                *more,
+            ]
+        )
         return app
 
     # Handlers.
@@ -98,7 +94,7 @@ class Server:
         channels = list(dict.fromkeys(request.query.getall("channel", [])))
         interest = self._interest(request, channels)
         place, lost = self._intake(_cursor(request), interest)
-        response = web.StreamResponse(headers=_STREAM_HEADERS | self._cors(request))
+        response = web.StreamResponse(headers=_STREAM_HEADERS | self._answers.cors(request))
         chunked = request.version >= (1, 1)
         if chunked:
             response.enable_chunked_encoding()
@@ -147,8 +143,8 @@ class Server:
     async def _history(self, request: web.Request) -> web.StreamResponse:
         channel = request.match_info["channel"]
         feed = self._feeds([channel])[channel]
-        limit = int(_number(request, "limit", 100, 1, LARGEST_LIMIT, whole=True))
-        wait = _number(request, "wait", 0, 0, LONGEST_WAIT)
+        limit = int(_number(request, "limit", 100, 1, LARGEST_LIMIT, r"\d{1,9}"))
+        wait = _number(request, "wait", 0, 0, LONGEST_WAIT, r"\d{1,9}(\.\d{1,9})?")
         if "since" not in request.query:
             raise BadCursor("since is required: a cursor, or the 16 hex digits of a cluster time")
         cursor = Cursor.parse(request.query["since"])
@@ -166,7 +162,7 @@ class Server:
         return web.Response(
             body=body,
             content_type="application/json",
-            headers={hdrs.CACHE_CONTROL: "no-store"} | self._cors(request),
+            headers={hdrs.CACHE_CONTROL: "no-store"} | self._answers.cors(request),
         )
 
     # What a request asks for.
@@ -201,17 +197,13 @@ class Server:
             feeds[channel] = watcher.feed
         return feeds
 
-    def _intake(
-        self, cursor: Cursor | None, interest: Interest
-    ) -> tuple[Place, dict[Feed, str]]:
+    def _intake(self, cursor: Cursor | None, interest: Interest) -> tuple[Place, dict[Feed, str]]:
         """The place that a cursor stands for, and the watchers for which it stands for none."""
         parts: dict[str, str] = {}
         lost: dict[Feed, str] = {}
         if cursor is None:
             return Place(parts), lost
-        newest = max(
-            int(time.time()), *(seconds_of(w.feed.history.head) for w in self._watchers)
-        )
+        newest = max(int(time.time()), *(seconds_of(w.feed.history.head) for w in self._watchers))
         for feed, _ in interest.feeds:
             part = cursor.at(feed.tag)
             if part and seconds_of(part) <= newest + SKEW:
@@ -227,31 +219,6 @@ class Server:
 
     def _unavailable(self, interest: Interest) -> bool:
         return self._draining or all(feed.absent for feed, _ in interest.feeds)
-
-    # Errors and CORS.
-
-    @web.middleware
-    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Answers preflights, and errors as problem details."""
-        if request.method == hdrs.METH_OPTIONS:
-            return web.Response(status=204, headers=_CORS_HEADERS | self._cors(request))
-        try:
-            return await handler(request)
-        except RequestError as error:
-            return problem(error, self._cors(request))
-        except web.HTTPException as error:
-            refused = RequestError(f"{request.method} {request.path}: {error.reason}")
-            refused.status, refused.title = error.status, error.reason
-            return problem(refused, self._cors(request))
-
-    def _cors(self, request: web.Request) -> dict[str, str]:
-        origin = request.headers.get(hdrs.ORIGIN, "")
-        if self._any_origin:
-            return {"Access-Control-Allow-Origin": "*"}
-        if not self._origins:
-            return {}
-        allowed = any(pattern.fullmatch(origin) for pattern in self._origins)
-        return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if allowed else {})}
 
     # Over time.
 
@@ -283,28 +250,10 @@ class Server:
             await asyncio.sleep(0.8 * seconds / len(waiting))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + max(0.2 * seconds, 0.1)
-        while self.connections and loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        while self.connections and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(POLL)
         for connection in list(self.connections.values()):
             connection.abort()
-
-
-def problem(error: RequestError, headers: dict[str, str]) -> web.Response:
-    """An error as problem details (RFC 9457)."""
-    body: dict[str, Any] = {
-        "type": f"urn:livesync-bridge:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": str(error),
-        "code": error.code,
-    }
-    more = {"WWW-Authenticate": "Bearer"} if error.status == web.HTTPUnauthorized.status_code else {}
-    return web.Response(
-        status=error.status,
-        body=orjson.dumps(body),
-        content_type="application/problem+json",
-        headers=headers | more | {hdrs.CACHE_CONTROL: "no-store"},
-    )
 
 
 def _cursor(request: web.Request) -> Cursor | None:
@@ -317,12 +266,11 @@ def _gone(reason: str) -> RequestError:
 
 
 def _number(
-    request: web.Request, name: str, default: float, least: float, most: float, *, whole: bool = False
+    request: web.Request, name: str, default: float, least: float, most: float, form: str
 ) -> float:
     text = request.query.get(name)
     if text is None:
         return default
-    form = r"\d{1,9}" if whole else r"\d{1,9}(\.\d{1,9})?"
     if not re.fullmatch(form, text) or not least <= float(text) <= most:
         raise RequestError(f"{name}={text[:32]}: expected a number from {least:g} to {most:g}")
     return float(text)
@@ -330,8 +278,3 @@ def _number(
 
 def _delay() -> int:
     return random.randint(*RETRY_MILLISECONDS)
-
-
-def _origin_pattern(origin: str) -> "re.Pattern[str]":
-    # "*" stands for a host's labels; the configuration has checked that nothing else is odd.
-    return re.compile(re.escape(origin).replace(r"\*", r"[a-z0-9.-]+"), re.IGNORECASE)

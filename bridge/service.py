@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -27,23 +27,32 @@ log = structlog.get_logger("bridge")
 LONGEST_REQUEST_LINE = 65536
 """Bytes: room for 128 long channel names."""
 
+BACKLOG = 4096
+"""Connections that may wait to be accepted: all clients reconnect at once after a restart."""
+
 Routes = Callable[[Server], Iterable[web.RouteDef]]
 
 
 class Service:
     """A bridge, from the configuration to the listeners.
 
-    ``routes`` adds routes to the public listener (the demo's page).
+    ``routes`` adds routes to the public listener (the demo's page); ``announce`` is told
+    the address once it listens.
     """
 
-    def __init__(self, config: Config, *, routes: Routes = lambda _server: ()) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        routes: Routes = lambda _server: (),
+        announce: Callable[[str], None] = lambda _url: None,
+    ) -> None:
         self._config = config
         self._routes = routes
+        self._announce = announce
         self._metrics = Metrics()
         self._refused: set[tuple[str, str]] = set()
         self._stopping = asyncio.Event()
-        self.port = 0
-        """Where the public listener listens, once it does."""
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT; a second one ends at once.
@@ -104,20 +113,24 @@ class Service:
     async def _run_tasks(
         self, tasks: asyncio.TaskGroup, streams: list[Stream], server: Server
     ) -> None:
-        running = [tasks.create_task(stream.run(), name=f"stream {stream.name}") for stream in streams]
-        running.append(tasks.create_task(server.keep_alive(), name="keep alive"))
-        runners = [
-            await self._listen(admin.application(streams=streams, metrics=self._metrics), "admin on"),
+        running = [
+            tasks.create_task(stream.run(), name=f"stream {stream.name}") for stream in streams
         ]
-        try:
-            runners.insert(0, await self._listen_public(server))
+        running.append(tasks.create_task(server.keep_alive(), name="keep alive"))
+        config = self._config
+        public = server.application(self._routes(server))
+        numbers = admin.application(streams=streams, metrics=self._metrics)
+        async with (
+            _listening(numbers, config.admin.host, config.admin.port) as admin_url,
+            _listening(public, config.server.host, config.server.port) as url,
+        ):
+            log.info(f"admin on {admin_url}")
+            log.info(f"listening on {url}")
+            self._announce(url)
             self._listen_to_signals(asyncio.current_task())
             await self._stopping.wait()
             log.info("stopping", connections=len(server.connections))
-            await server.drain(self._config.server.drain)
-        finally:
-            for runner in runners:
-                await runner.cleanup()
+            await server.drain(config.server.drain)
         for task in running:
             task.cancel()
 
@@ -138,34 +151,6 @@ class Service:
             for group in shared.values()
         ]
 
-    async def _listen_public(self, server: Server) -> web.AppRunner:
-        config = self._config.server
-        app = server.application(self._routes(server))
-        runner = await self._listen(app, "listening on", config.host, config.port)
-        self.port = runner.addresses[0][1]
-        return runner
-
-    async def _listen(
-        self, app: web.Application, says: str, host: str = "", port: int = -1
-    ) -> web.AppRunner:
-        if not host:
-            host, port = self._config.admin.host, self._config.admin.port
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=1.0,
-            max_line_size=LONGEST_REQUEST_LINE,
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, backlog=4096).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise BridgeError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        log.info(f"{says} http://{host}:{runner.addresses[0][1]}")
-        return runner
-
     def _listen_to_signals(self, main: "asyncio.Task[Any] | None") -> None:
         loop = asyncio.get_running_loop()
 
@@ -185,6 +170,27 @@ class Service:
             log.warning("a change, or one of its names, goes nowhere", watcher=watcher, why=reason)
 
 
+@asynccontextmanager
+async def _listening(app: web.Application, host: str, port: int) -> AsyncGenerator[str, None]:
+    """A listener for as long as the context lasts; gives its URL."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+        max_line_size=LONGEST_REQUEST_LINE,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        name = f"[{host}]" if ":" in host else host
+        yield f"http://{name}:{runner.addresses[0][1]}"
+    except OSError as error:
+        raise BridgeError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    finally:
+        await runner.cleanup()
+
+
 async def _messages(
     assembled: Assembled, start: str
 ) -> AsyncGenerator[tuple[list[Message], str], None]:
@@ -194,5 +200,3 @@ async def _messages(
             messages = [m for change in batch.changes for m in assembled.watcher.messages(change)]
             yield messages, batch.head
             await asyncio.sleep(0)  # live traffic first
-
-

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import aiohttp
@@ -16,7 +16,7 @@ QUIET = 30.0
 MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
 
-class Dropped(Exception):
+class CutError(Exception):
     """The client cut its own connection."""
 
 
@@ -84,7 +84,7 @@ class SseClient:
             while True:
                 try:
                     await self._connection(session)
-                except (aiohttp.ClientError, ConnectionError, Dropped):
+                except (aiohttp.ClientError, ConnectionError, CutError):
                     pass
                 await asyncio.sleep(RETRY)
 
@@ -99,7 +99,7 @@ class SseClient:
             self.witness.connected()
             try:
                 await self._read(answer)
-            except Dropped:
+            except CutError:
                 abort(answer)
                 raise
 
@@ -120,7 +120,7 @@ class SseClient:
             for event in parser.feed(chunk):
                 self.witness.take(event)
                 if left is not None and (left := left - 1) < 0:
-                    raise Dropped
+                    raise CutError
             self._moved.set()
 
 
@@ -134,14 +134,3 @@ def follow(url: str, *channels: str, since: str | None = None, **more: Any) -> S
     """A client of one bridge that keeps messages as they are and allows all resyncs named."""
     witness = LooseWitness(channels=list(channels), since=since, whole=False, **more)
     return SseClient(urls=lambda: [url], witness=witness)
-
-
-async def gathered(waits: Sequence[Awaitable[None]]) -> None:
-    """All of them, or the first failure."""
-    async with asyncio.TaskGroup() as group:
-        for wait in waits:
-            group.create_task(_as_coroutine(wait))
-
-
-async def _as_coroutine(wait: Awaitable[None]) -> None:
-    await wait

@@ -166,11 +166,7 @@ class Workload:
         return UpdateOne(which, {"$set": {"items.$.v": self._value()}})
 
     def _all_positional(self) -> Write:
-        return self._update(
-            {"$inc": {"items.$[].k": 1}, "$push": {"items": {"k": 0, "v": self._value()}}}
-            if self._random.random() < 0.0
-            else {"$inc": {"items.$[].k": 1}}
-        )
+        return self._update({"$inc": {"items.$[].k": 1}})
 
     def _filtered(self) -> Write:
         change = {"$set": {"items.$[low].k": self._random.randrange(6), "items.$[low].new": "x"}}

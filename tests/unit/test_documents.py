@@ -34,23 +34,22 @@ def decoded(canonical: Any) -> Any:
     return bson.decode(bson.encode(value), OPTIONS)["value"]
 
 
-@pytest.mark.parametrize("flavor", FLAVORS)
 @pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: str(vector["name"]))
-def test_each_bson_type_has_its_json(vector: dict[str, Any], flavor: Flavor) -> None:
+def test_each_bson_type_has_its_json(vector: dict[str, Any]) -> None:
     value = decoded(vector["bson"])
 
-    assert same(to_json(value, flavor), vector[flavor])
-    assert same(orjson.loads(dumps(value, flavor)), vector[flavor])
+    for flavor in FLAVORS:
+        assert same(to_json(value, flavor), vector[flavor])
+        assert same(orjson.loads(dumps(value, flavor)), vector[flavor])
 
 
-@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: str(vector["name"]))
-def test_relaxed_json_is_what_mongodb_writes(vector: dict[str, Any]) -> None:
-    value = decoded(vector["bson"])
+def test_relaxed_json_is_what_mongodb_writes() -> None:
+    document = {vector["name"]: decoded(vector["bson"]) for vector in VECTORS["vectors"]}
     options = RELAXED_JSON_OPTIONS.with_options(uuid_representation=UuidRepresentation.STANDARD)
 
-    assert json.loads(dumps(value, "relaxed")) == json.loads(
-        json_util.dumps(value, json_options=options)
-    )
+    written = json.loads(json_util.dumps(document, json_options=options))
+
+    assert same(json.loads(dumps(document, "relaxed")), written)
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)

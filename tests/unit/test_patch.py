@@ -10,7 +10,7 @@ from bson.objectid import ObjectId
 
 from bridge.delta import Delta, described, same
 from bridge.documents import dumps
-from bridge.patch import LONGEST_RUN, from_delta, from_images, pointer
+from bridge.patch import LARGEST_COMPARED, LONGEST_RUN, from_delta, from_images, pointer
 
 VECTORS = json.loads((File(__file__).parent.parent / "vectors" / "updates.json").read_text())
 EACH = pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: str(vector["name"]))
@@ -24,6 +24,7 @@ def test_a_delta_makes_the_patch_that_the_vector_says(vector: dict[str, Any]) ->
 
     patch = from_delta(delta, vector["before"])
 
+    assert patch is not None
     assert same(patch, vector["patch"])
     assert same(jsonpatch.apply_patch(vector["before"], patch), vector["after"])
 
@@ -92,6 +93,20 @@ def test_a_diff_that_does_not_lead_to_the_image_is_replaced_by_the_root(
         assert same(patch, [{"op": "replace", "path": "", "value": {"a": [True]}}])
 
 
+def test_in_large_images_an_array_that_changed_is_replaced_whole() -> None:
+    before = {"l": ["x" * LARGEST_COMPARED, 1], "a": 1, "b": {"c": 1}}
+    after = {"l": ["x" * LARGEST_COMPARED, 2], "b": {"c": 2}}
+
+    patch = from_images(before, after, "plain")
+
+    assert [(op["op"], op["path"]) for op in patch] == [
+        ("remove", "/a"),
+        ("replace", "/l"),
+        ("replace", "/b/c"),
+    ]
+    assert same(jsonpatch.apply_patch(before, patch), after)
+
+
 def test_values_stay_bson_until_they_are_written() -> None:
     key = ObjectId("65f0c0ffee65f0c0ffee65f0")
     patch = from_delta(Delta(((("a",), key),)), {"a": 1})
@@ -127,6 +142,7 @@ def test_an_array_that_was_truncated_grows_from_its_new_end() -> None:
 
     patch = from_delta(delta, {"l": [1, 2, 3]})
 
+    assert patch is not None
     assert jsonpatch.apply_patch({"l": [1, 2, 3]}, patch) == {"l": [1, 8, 9]}
 
 

@@ -23,7 +23,7 @@ const board = new Board(find(".board"), SHOPS);
 const feed = new Feed(find(".rows"));
 
 let rebuilding = true; // reading from the first order on: what comes is history, not missed
-let offlineSince = 0;
+let retry = 0;
 let clock = 0;
 let frame = 0;
 
@@ -35,15 +35,17 @@ const link = new Link(
 /** Forgets all orders and reads them again from the first one on. */
 async function start() {
   rebuilding = true;
+  link.forget();
   orders.clear();
   showSoon();
   try {
     const answer = await fetch("demo/start");
     if (!answer.ok) throw new TypeError(`demo/start answered ${answer.status}`);
-    link.open((await answer.json()).since);
+    const { since } = await answer.json();
+    if (link.state !== "offline") link.open(since);
   } catch {
     note.textContent = "The bridge does not answer; trying again";
-    setTimeout(start, RETRY);
+    retry = setTimeout(start, RETRY);
   }
 }
 
@@ -95,24 +97,26 @@ function showState(name) {
   state.textContent = TITLES[name];
   connection.textContent = name === "offline" ? "Reconnect" : "Disconnect";
   drop.disabled = name !== "live";
-  if (name === "offline") {
-    offlineSince = Date.now();
-    feed.notice("Disconnected by hand");
-    clearTimeout(clock);
-    showOffline();
-  } else if (name === "connecting" && before === "live") {
+  if (name === "connecting" && before === "offline") note.textContent = "";
+  if (name === "connecting" && before === "live" && !rebuilding) {
     note.textContent = "Connection lost; reconnecting by itself";
     feed.notice("Connection lost", "bad");
-  } else if (name === "connecting" && before === "offline") {
-    note.textContent = "";
   }
   showSoon();
 }
 
-function showOffline() {
+function disconnect() {
+  clearTimeout(retry);
+  clearTimeout(clock);
+  link.close();
+  feed.notice("Disconnected by hand");
+  showOffline(Date.now());
+}
+
+function showOffline(since) {
   if (link.state !== "offline") return;
-  note.textContent = `for ${Math.round((Date.now() - offlineSince) / 1000)} s; the shops go on`;
-  clock = setTimeout(showOffline, 1000);
+  note.textContent = `for ${Math.round((Date.now() - since) / 1000)} s; the shops go on`;
+  clock = setTimeout(showOffline, 1000, since);
 }
 
 function showSoon() {
@@ -132,8 +136,9 @@ function show() {
 }
 
 connection.addEventListener("click", () => {
-  if (link.state === "offline") link.open();
-  else link.close();
+  if (link.state !== "offline") disconnect();
+  else if (link.cursor) link.open();
+  else start();
 });
 
 drop.addEventListener("click", async () => {

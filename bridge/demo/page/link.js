@@ -5,8 +5,8 @@ const RETRY = 2000;
 /**
  * Follows channels. `on` is told what happens:
  *   state(name)        connecting | replaying | live | offline
- *   message(message, { replayed })
- *   live({ missed, milliseconds, first })
+ *   message(message, { replayed, missed })   missed: how many were replayed so far
+ *   live({ missed, milliseconds })
  *   resync(event), cursor(text), bye(event)
  */
 export class Link {
@@ -42,6 +42,12 @@ export class Link {
     this.#source = null;
     this.session = "";
     this.#become(state);
+  }
+
+  /** Closes the connection and forgets the cursor: the next `open` has to bring one. */
+  forget() {
+    this.close("connecting");
+    this.cursor = "";
   }
 
   #listen(source) {

@@ -1,0 +1,77 @@
+"""What every answer of the public listener has in common: problem details and CORS."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+
+from bridge.errors import RequestError, Unauthorized
+
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Cache-Control, Last-Event-ID",
+    "Access-Control-Max-Age": "7200",
+}
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Answers:
+    """Lets pages of the configured origins read the answers; turns errors into problems.
+
+    ``origins`` are exact, or ``https://*.example.com``, or ``*``.
+    """
+
+    def __init__(self, *, origins: Sequence[str]) -> None:
+        self._any = "*" in origins
+        self._patterns = [_pattern(origin) for origin in origins]
+
+    def cors(self, request: web.Request) -> dict[str, str]:
+        """The headers that let the page that asked read the answer."""
+        if self._any:
+            return {"Access-Control-Allow-Origin": "*"}
+        if not self._patterns:
+            return {}
+        origin = request.headers.get(hdrs.ORIGIN, "")
+        allowed = any(pattern.fullmatch(origin) for pattern in self._patterns)
+        return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if allowed else {})}
+
+    @web.middleware
+    async def answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """A middleware: answers preflights, and errors as problem details."""
+        if request.method == hdrs.METH_OPTIONS:
+            return web.Response(status=204, headers=_PREFLIGHT | self.cors(request))
+        try:
+            return await handler(request)
+        except RequestError as error:
+            return problem(error, self.cors(request))
+        except web.HTTPException as error:
+            refused = RequestError(f"{request.method} {request.path}: {error.reason}")
+            refused.status, refused.title = error.status, error.reason
+            return problem(refused, self.cors(request))
+
+
+def problem(error: RequestError, headers: dict[str, str]) -> web.Response:
+    """An error as problem details (RFC 9457)."""
+    body: dict[str, Any] = {
+        "type": f"urn:livesync-bridge:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+        "code": error.code,
+    }
+    if isinstance(error, Unauthorized):
+        headers = headers | {hdrs.WWW_AUTHENTICATE: "Bearer"}
+    return web.Response(
+        status=error.status,
+        body=orjson.dumps(body),
+        content_type="application/problem+json",
+        headers=headers | {hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+def _pattern(origin: str) -> "re.Pattern[str]":
+    # "*" stands for a host's labels; the configuration has checked that nothing else is odd.
+    return re.compile(re.escape(origin).replace(r"\*", r"[a-z0-9.-]+"), re.IGNORECASE)

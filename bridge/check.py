@@ -1,0 +1,141 @@
+"""``check``: asks the real MongoDB whether the configuration can run, and says what to fix."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from bridge.assembly import Plan, assemble, plans
+from bridge.config import Config
+from bridge.errors import BridgeError, MongoError, MongoRefused
+from bridge.events import seconds_of
+from bridge.mongo import Mongo
+
+OLDEST_SERVER = (6, 0)
+"""Pre- and post-images came with it."""
+
+STREAM_LIMIT = 15.0
+"""Seconds that a change stream gets to open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    mark: str
+    """✓ fine, ! works but worth a look, ✗ will not run."""
+    what: str
+    found: str
+    fix: str = ""
+
+
+async def check(config: Config, console: Console) -> bool:
+    """Prints a table of findings; whether everything that must be right is."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "what", "found", "to do"):
+        table.add_column(column, overflow="fold")
+    styles = {"✓": "green", "!": "yellow", "✗": "red"}
+    fine = True
+    async for finding in _findings(config):
+        mark = f"[{styles[finding.mark]}]{finding.mark}[/]"
+        table.add_row(mark, finding.what, finding.found, finding.fix)
+        fine = fine and finding.mark != "✗"
+    console.print(table)
+    return fine
+
+
+async def _findings(config: Config) -> AsyncIterator[Finding]:
+    for what, host, port in (
+        ("public listener", config.server.host, config.server.port),
+        ("admin listener", config.admin.host, config.admin.port),
+    ):
+        yield _port(what, host, port)
+    yield _readable(config)
+    planned = plans(config)
+    mongo = Mongo(config.mongo.uri.get_secret_value(), driver=config.mongo.driver)
+    try:
+        async for finding in _deployment(mongo, config):
+            yield finding
+        for plan in planned:
+            yield await _watcher(mongo, config, plan)
+    except MongoError as error:
+        yield Finding("✗", "MongoDB", str(error), "check mongo.uri and that the server runs")
+    finally:
+        await mongo.close()
+
+
+def _port(what: str, host: str, port: int) -> Finding:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        problem = error.strerror or str(error)
+        return Finding("✗", what, f"{host}:{port}: {problem}", "choose another port or host")
+    return Finding("✓", what, f"{host}:{port} is free" if port else f"{host}, any free port")
+
+
+def _readable(config: Config) -> Finding:
+    patterns = config.auth.anonymous
+    if not patterns:
+        fix = "add channel patterns to auth.anonymous"
+        return Finding("!", "access", "nobody may read any channel", fix)
+    return Finding("✓", "access", "without a token: " + ", ".join(patterns))
+
+
+async def _deployment(mongo: Mongo, config: Config) -> AsyncIterator[Finding]:
+    now = await mongo.now()
+    version = await mongo.version()
+    fine = version >= OLDEST_SERVER
+    text = ".".join(map(str, version))
+    yield Finding("✓" if fine else "✗", "MongoDB", text, "" if fine else "6.0 or newer is needed")
+    yield Finding("✓", "deployment", f"replica set or sharded cluster {await mongo.identity()}")
+    yield await _oplog(mongo, now, int(config.history.window))
+
+
+async def _oplog(mongo: Mongo, now: str, window: int) -> Finding:
+    try:
+        first = await mongo.first_in_oplog()
+    except MongoRefused:
+        fix = "grant find on local.oplog.rs"
+        return Finding("!", "oplog window", "may not be read; it is found by trying", fix)
+    reach = seconds_of(now) - seconds_of(first)
+    found = f"{_span(reach)}; history.window is {_span(window)}"
+    if reach < window:
+        return Finding("!", "oplog window", found, "it grows with time; else enlarge the oplog")
+    return Finding("✓", "oplog window", found)
+
+
+async def _watcher(mongo: Mongo, config: Config, plan: Plan) -> Finding:
+    """Resolves the images and opens the very stream that the service would."""
+    what = f"watcher {plan.name}"
+    try:
+        assembled = await assemble(
+            plan, mongo=mongo, identity="", config=config, refuse=lambda *_: None
+        )
+        async with asyncio.timeout(STREAM_LIMIT):
+            async with aclosing(assembled.source.read(await mongo.now())) as batches:
+                await anext(batches)
+    except TimeoutError:
+        return Finding("✗", what, f"no stream within {STREAM_LIMIT:.0f} s", "look at the server")
+    except BridgeError as error:
+        problem, _, fix = str(error).partition(": run: ")
+        return Finding("✗", what, problem, fix)
+    images = assembled.images
+    found = (
+        f"{plan.config.watch} as {plan.config.mode}; full document {images.full_document}, "
+        f"before change {images.full_document_before_change}"
+    )
+    return Finding("✓", what, found)
+
+
+def _span(seconds: int) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} seconds"

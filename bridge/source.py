@@ -1,0 +1,286 @@
+"""Change streams, read as raw batches.
+
+A stream is one ``aggregate`` and its ``getMore`` commands: unlike the driver's own change
+stream object, this shows each batch whole and never resumes behind our back. Streams are
+opened by cluster time, so that changes are numbered alike on every reading.
+https://www.mongodb.com/docs/manual/changeStreams/
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from functools import lru_cache
+from typing import Any
+
+import bson
+from bson import Int64, Timestamp
+from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
+
+from bridge.documents import to_json
+from bridge.errors import MongoError, MongoRefused
+from bridge.events import (
+    START_OF_INSTANT,
+    Batch,
+    Change,
+    Document,
+    Namespace,
+    after_change,
+    seconds_of,
+    time_of,
+)
+from bridge.mongo import READ, READ_DAMAGED, EventTooLarge, Mongo, hex_of
+from bridge.pipelines import ENDINGS, TOO_LARGE
+
+AWAIT = 500
+"""Milliseconds after which an idle stream learns that time has moved on."""
+
+BATCH = 1000
+"""Changes read at once: bounds how long the loop is busy with one batch."""
+
+
+class MongoSource:
+    """A change stream over a scope, with a pipeline and image options."""
+
+    def __init__(
+        self,
+        mongo: Mongo,
+        *,
+        scope: Namespace,
+        stages: Sequence[Document],
+        full_document: str,
+        full_document_before_change: str,
+    ) -> None:
+        self._mongo = mongo
+        self._scope = scope
+        self._stages = list(stages)
+        self._images = _image_options(full_document, full_document_before_change)
+
+    async def now(self) -> str:
+        """The newest cluster time."""
+        return await self._mongo.now()
+
+    async def oldest(self) -> str:
+        """The oldest cluster time that a stream can start from, or now where that is secret."""
+        try:
+            return await self._mongo.first_in_oplog()
+        except MongoRefused:
+            return await self._mongo.now()
+
+    async def read(self, start: str) -> AsyncGenerator[Batch, None]:
+        """Batches of changes from a cluster time on (inclusive), in order, for ever.
+
+        What ends a stream (drop, rename) is passed, and what is too large for an event is
+        stepped over as a change without documents. Raises HistoryLost, MongoRefused,
+        MongoError.
+        """
+        point = _Point(start)
+        while True:
+            try:
+                async with aclosing(self._batches(point)) as batches:
+                    async for batch in batches:
+                        yield batch
+            except EventTooLarge:
+                point.be_careful()
+
+    async def _batches(self, point: "_Point") -> AsyncGenerator[Batch, None]:
+        """One server-side cursor's batches; ends where the stream has to be opened anew."""
+        options = {**point.options(), **({} if point.blind else self._images)}
+        cursor = await _Cursor.open(self._mongo, self._scope, options, self._stages)
+        async with aclosing(cursor.replies(1 if point.careful else BATCH)) as replies:
+            async for events, token in replies:
+                changes = [self._change(event, point) for event in events]
+                new = [c for c in changes if after_change(c.time, c.ordinal) > point.head]
+                if point.blind and new:
+                    point.step_over(events[changes.index(new[0])]["_id"], new[0])
+                    yield Batch([new[0]], point.head)
+                    return
+                point.reach(token)
+                yield Batch(new, point.head)
+        if not point.told:
+            yield Batch([point.silent_drop(self._scope)], point.head)
+        point.pass_end()
+
+    def _change(self, raw: RawBSONDocument, point: "_Point") -> Change:
+        withheld = "too_large" if point.blind else ""
+        try:
+            event = bson.decode(raw.raw, READ)
+        except InvalidBSON:
+            event = bson.decode(raw.raw, READ_DAMAGED)
+            withheld = "no_document"
+        time, ordinal = point.number(event["clusterTime"])
+        point.told = event["operationType"] in ENDINGS
+        ns = event.get("ns")
+        wall = event.get("wallTime")
+        key = event.get("documentKey")
+        return Change(
+            time,
+            ordinal,
+            event["operationType"],
+            _namespace(ns["db"], ns.get("coll", "")) if ns else self._scope,
+            key.get("_id") if key else None,
+            event.get("fullDocument"),
+            event.get("fullDocumentBeforeChange"),
+            event.get("updateDescription"),
+            to_json(wall or event["clusterTime"].as_datetime().replace(tzinfo=None), "plain"),
+            event.get("_channel"),
+            event.get("_event"),
+            event.get("_headers"),
+            withheld or ("too_large" if TOO_LARGE in event else ""),
+        )
+
+
+class _Point:
+    """Where in the oplog a reading stands, and how it opens its next cursor."""
+
+    def __init__(self, start: str) -> None:
+        self.head = start + START_OF_INSTANT
+        self.careful = False
+        """Reads one event at a time: an event too large to be read is near."""
+        self.blind = False
+        """Asks for no images: the next event is too large to be read with them."""
+        self.told = False
+        """The last change read says why a stream ends."""
+        self._start = start
+        self._token: Any = None
+        self._time = ""
+        self._ordinal = 0
+
+    def options(self) -> Document:
+        """How the change stream is to start."""
+        if self._token is not None:
+            return {"resumeAfter": self._token}
+        self._time, self._ordinal = "", 0
+        return {"startAtOperationTime": _timestamp(self._start)}
+
+    def number(self, timestamp: Timestamp) -> tuple[str, int]:
+        """The next change's cluster time and its ordinal there."""
+        time = hex_of(timestamp)
+        self._ordinal = self._ordinal + 1 if time == self._time else 1
+        self._time = time
+        return time, self._ordinal
+
+    def reach(self, token: Mapping[str, Any]) -> None:
+        """Everything numbered so far and all before the token's time has been given."""
+        given = after_change(self._time, self._ordinal) if self._time else ""
+        self.head = max(self.head, given, _time_of_token(token) + START_OF_INSTANT)
+        self._start, self._token = time_of(self.head), None
+
+    def step_over(self, token: Any, change: Change) -> None:
+        """Goes on right behind a change that was too large to be read."""
+        self.head = after_change(change.time, change.ordinal)
+        self._time, self._ordinal = change.time, change.ordinal
+        self._start, self._token = change.time, token
+        self.careful = self.blind = False
+
+    def be_careful(self) -> None:
+        """An event too large to be read has been met: look closer, then step over it."""
+        self.careful, self.blind = True, self.careful
+        self._token = None
+
+    def silent_drop(self, scope: Namespace) -> Change:
+        """Stands for the drop that ended the stream but was hidden by the pipeline."""
+        time, ordinal = self.number(_timestamp(time_of(self.head)))
+        self.head = after_change(time, ordinal)
+        return Change(time, ordinal, "drop", scope)
+
+    def pass_end(self) -> None:
+        """The stream ended (invalidated): the next one starts right after its last instant."""
+        self._start = _next(time_of(self.head))
+        self.head = max(self.head, self._start + START_OF_INSTANT)
+        self._token = None
+
+
+class _Cursor:
+    """A change stream's cursor on the server."""
+
+    def __init__(self, mongo: Mongo, session: Any, database: str, reply: Any) -> None:
+        self._mongo = mongo
+        self._session = session
+        self._database = database
+        self._first = reply
+        self._id = Int64(reply["id"])
+        self._collection = str(reply["ns"]).partition(".")[2]
+
+    @classmethod
+    async def open(
+        cls, mongo: Mongo, scope: Namespace, options: Document, stages: Sequence[Document]
+    ) -> "_Cursor":
+        database = scope.db or "admin"
+        whole = {} if scope.db else {"allChangesForCluster": True}
+        aggregate = {
+            "aggregate": scope.coll or 1,
+            "pipeline": [{"$changeStream": {**options, **whole}}, *stages],
+            "cursor": {"batchSize": 0},
+        }
+        session = await mongo.session()
+        try:
+            reply = await mongo.command(database, aggregate, session=session)
+        except MongoError:
+            await session.end_session()
+            raise
+        return cls(mongo, session, database, reply["cursor"])
+
+    async def replies(
+        self, batch_size: int
+    ) -> AsyncGenerator[tuple[Sequence[RawBSONDocument], Any], None]:
+        """Batches of raw events, each with its post-batch resume token, until the stream ends.
+
+        The next batch is asked for before one is given, so that MongoDB works meanwhile.
+        """
+        yield self._first["firstBatch"], self._first["postBatchResumeToken"]
+        more = self._ask(batch_size)
+        try:
+            while self._id:
+                reply = (await more)["cursor"]
+                self._id = Int64(reply["id"])
+                more = self._ask(batch_size)
+                await asyncio.sleep(0)  # lets the question leave first
+                yield reply["nextBatch"], reply["postBatchResumeToken"]
+        finally:
+            more.cancel()
+            with suppress(asyncio.CancelledError, MongoError, EventTooLarge):
+                await more
+            await self._session.end_session()
+
+    def _ask(self, batch_size: int) -> "asyncio.Task[Any]":
+        return asyncio.create_task(self._more(batch_size), name="getMore")
+
+    async def _more(self, batch_size: int) -> Any:
+        if not self._id:
+            return None
+        command = {
+            "getMore": self._id,
+            "collection": self._collection,
+            "batchSize": batch_size,
+            "maxTimeMS": AWAIT,
+        }
+        return await self._mongo.command(self._database, command, session=self._session)
+
+
+def _image_options(full_document: str, before_change: str) -> Document:
+    # MongoDB's own "required" loses events and fails on every resume: it is never asked for.
+    options = {"fullDocument": full_document, "fullDocumentBeforeChange": before_change}
+    return {
+        name: "whenAvailable" if value == "required" else value
+        for name, value in options.items()
+        if value != "off"
+    }
+
+
+@lru_cache(maxsize=4096)
+def _namespace(db: str, coll: str) -> Namespace:
+    return Namespace(db, coll)
+
+
+def _timestamp(time: str) -> Timestamp:
+    return Timestamp(seconds_of(time), int(time[8:16], 16))
+
+
+def _next(time: str) -> str:
+    return f"{int(time, 16) + 1:016x}"
+
+
+def _time_of_token(token: Mapping[str, Any]) -> str:
+    """The cluster time inside a resume token (characters 2 to 18 of its hex string)."""
+    return str(token["_data"])[2:18].lower()
