@@ -189,7 +189,7 @@ def _unsets(
     unsets: list[Path] = []
     for name in removed:
         reading = _reading(name, before)
-        if reading is None or False:
+        if reading is None or (after is not None and not _gone(reading[0], after)):
             return None
         unsets.append(reading[0])
     return unsets

@@ -1,11 +1,11 @@
 """BSON as plain JSON, by the words of the contract: the reference for what clients hold."""
 
 import base64
-import json
 import math
 from datetime import datetime
 from typing import Any
 
+import orjson
 from bson import Binary, Decimal128, ObjectId, Regex, Timestamp
 
 LARGEST_NUMBER = 2**53
@@ -47,7 +47,7 @@ def _special(value: Any) -> Any:
 
 def canonical(value: Any) -> str:
     """JSON text in which values that are equal in JavaScript are equal, and no others."""
-    return json.dumps(_integral(value), sort_keys=True, ensure_ascii=False)
+    return orjson.dumps(_integral(value), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _integral(value: Any) -> Any:

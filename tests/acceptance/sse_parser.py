@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -35,10 +36,11 @@ class SseParser:
         self.comments = 0
         self.retry: int | None = None
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that a chunk completes; all of them must be taken before the next chunk."""
         text = self._decoder.decode(chunk)
         if not text:
-            return []
+            return
         if self._first:
             self._first = False
             text = text.removeprefix("\ufeff")
@@ -46,8 +48,10 @@ class SseParser:
             text = text.removeprefix("\n")
         self._after_cr = text.endswith("\r")
         *lines, self._rest = _LINE_END.split(self._rest + text)
-        events = [self._line(line) for line in lines]
-        return [event for event in events if event is not None]
+        for line in lines:
+            event = self._line(line)
+            if event is not None:
+                yield event
 
     def _line(self, line: str) -> Event | None:
         if not line:

@@ -66,7 +66,7 @@ class Crowd:
             SseClient(
                 urls=lambda: [process.url for process in bridges],
                 witness=Witness(channels=channels, since=since),
-                drops=None if number % 10 == 9 else (1, 60 if number % 3 else 1200),
+                drops=None if number % 10 == 9 else (1, 150 if number % 3 else 1500),
                 seed=seed + number,
             )
             for number, channels in enumerate(channel_sets(seed))

@@ -1,8 +1,9 @@
 """What one client saw over all its connections, checked against the contract as it comes."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from tests.acceptance.replica import Json, Replica
 from tests.acceptance.sse_parser import Event
@@ -76,7 +77,7 @@ class Witness:
     def take(self, event: Event) -> dict[str, Json]:
         """Checks one event and returns its data."""
         assert "\n" not in event.data, event
-        data: dict[str, Json] = json.loads(event.data)
+        data: dict[str, Json] = orjson.loads(event.data)
         assert not self._bye, f"after bye: {event}"
         assert (event.type == "ready") != self._ready, f"ready comes first and once: {event}"
         assert event.type in {*CARRIES_ID, "resync"}, f"unknown event {event}"
