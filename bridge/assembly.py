@@ -9,11 +9,11 @@ from bridge.config import Config, WatcherConfig
 from bridge.encode import Encoder
 from bridge.errors import ConfigError
 from bridge.events import START_OF_INSTANT, Namespace
+from bridge.feed import Feed
 from bridge.history import History
-from bridge.hub import Feed
 from bridge.images import OFF, Images, Need, resolve
 from bridge.mongo import Mongo, describe
-from bridge.pipelines import Stage, load_stages, mentions, prepare
+from bridge.pipelines import Stage, load_stages, mentions, prepare, rewrites
 from bridge.routing import Route
 from bridge.source import MongoSource
 from bridge.templates import Pattern, Rule, Template, overlaps
@@ -116,6 +116,7 @@ async def assemble(
             json=plan.config.json_form,
             wide=not plan.scope.coll,
             max_message=config.server.max_message,
+            rewritten=rewrites(plan.stages, "fullDocument"),
         ),
         refuse=lambda reason: refuse(plan.name, reason),
     )

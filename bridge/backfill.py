@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from bridge.errors import BridgeError, HistoryLost, MongoError
 from bridge.events import START_OF_INSTANT, Message, seconds_of, time_of
-from bridge.hub import Feed
+from bridge.feed import Feed
 
 TIME_LIMIT = 60.0
 """Seconds after which a reading ends, so that the oldest cursors do not starve the others."""

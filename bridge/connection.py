@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from bridge import frames
+from bridge.audience import Interest
 from bridge.errors import HistoryLost, MongoError
 from bridge.events import Message, Place
-from bridge.hub import Feed, Hub, Interest
+from bridge.feed import Feed
+from bridge.hub import Hub
 
 ROUNDS = 3
 """Readings of the oplog that may end short of memory before history counts as lost."""

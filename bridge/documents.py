@@ -88,7 +88,8 @@ def _plain(value: Any) -> Any:
     return _PLAIN[type(value)](value)
 
 
-def _date(value: datetime) -> str:
+def iso_date(value: datetime) -> str:
+    """A naive UTC datetime as ISO 8601 with milliseconds and Z."""
     text = value.isoformat()  # with six digits or none: faster than asking for milliseconds
     return text[:-3] + "Z" if value.microsecond else text + ".000Z"
 
@@ -99,7 +100,7 @@ def _far_date(value: DatetimeMS) -> str:
     date = _EPOCH + timedelta(milliseconds=rest)
     year = date.year + 400 * cycles
     written = f"{year:04d}" if 0 <= year <= _LAST_FOUR_DIGIT_YEAR else f"{year:+07d}"
-    return written + _date(date)[4:]
+    return written + iso_date(date)[4:]
 
 
 def _integer(value: int) -> int | str:
@@ -150,7 +151,7 @@ _PLAIN: _Converters = {
     Int64: _integer,
     float: lambda value: value if isfinite(value) else None,
     ObjectId: lambda value: value.binary.hex(),
-    datetime: _date,
+    datetime: iso_date,
     DatetimeMS: _far_date,
     Decimal128: str,
     UUID: str,

@@ -25,14 +25,18 @@ class Encoder:
     """Encodes one watcher's changes.
 
     ``wide``: the scope is wider than a collection, so messages say their namespace.
-    ``max_message`` is in bytes of JSON; what is above becomes a ref.
+    ``max_message`` is in bytes of JSON; what is above becomes a ref. ``rewritten``: a pipeline
+    changes the documents, so that MongoDB's update description does not tell their difference.
     """
 
-    def __init__(self, *, mode: Mode, json: Flavor, wide: bool, max_message: int) -> None:
+    def __init__(
+        self, *, mode: Mode, json: Flavor, wide: bool, max_message: int, rewritten: bool = False
+    ) -> None:
         self._mode = mode
         self._json = json
         self._wide = wide
         self._max_message = max_message
+        self._rewritten = rewritten
 
     def tail(self, change: Change, op: str) -> bytes:
         """The JSON of a message from ``op`` on: what is the same on every channel."""
@@ -80,7 +84,9 @@ class Encoder:
         return {"mode": self._mode, self._mode: orjson.Fragment(small)}
 
     def _delta(self, change: Change) -> dict[str, Any] | None:
-        delta = _exact(change)
+        delta = self._described(change)
+        if delta is None and change.before is not None and change.document is not None:
+            delta = difference(change.before, change.document)
         if delta is None:
             return None
         parts = {"set": delta.set, "unset": delta.unset, "truncate": delta.truncate}
@@ -89,24 +95,17 @@ class Encoder:
     def _patch(self, change: Change) -> list[dict[str, Any]] | None:
         if change.before is None or change.document is None:
             return None
-        delta = _described(change)
+        delta = self._described(change)
         patch = from_delta(delta, change.before) if delta else None
         if patch is None:
             patch = from_images(change.before, change.document, self._json)
         return patch
 
+    def _described(self, change: Change) -> Delta | None:
+        both = change.before is not None and change.document is not None
+        if change.description is None or (self._rewritten and both):
+            return None
+        return described(change.description, change.before, change.document)
+
     def _dumps(self, value: Any) -> bytes:
         return dumps(value, self._json)
-
-
-def _described(change: Change) -> Delta | None:
-    if change.description is None:  # left out by a pipeline
-        return None
-    return described(change.description, change.before, change.document)
-
-
-def _exact(change: Change) -> Delta | None:
-    delta = _described(change)
-    if delta is None and change.before is not None and change.document is not None:
-        delta = difference(change.before, change.document)
-    return delta

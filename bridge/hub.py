@@ -1,113 +1,23 @@
 """Who listens to what, and the flush that gives everybody who is level the same bytes.
 
-Listeners that stand at the same place and follow the same channels form an *audience*: what
-they are due is framed once and written to each. A listener that cannot take it (its socket
-is full) leaves its audience with the place it had, catches up by itself from history and
-joins again. So a listener costs no queue, and one that is slow costs the others nothing.
+What an audience is due is framed once and written to each of its listeners. A listener that
+cannot take it (its socket is full) leaves the audience with the place it had, catches up by
+itself from history and joins again. So a listener costs no queue, and one that is slow costs
+the others nothing.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bridge import frames
+from bridge.audience import Audience, Interest, Listener
 from bridge.events import Message, Place
-from bridge.history import History
+from bridge.feed import Feed
 
 REPLAYS_KEPT = 64
 """Framed pieces of history kept for others that stand at the same place."""
-
-
-class Listener(Protocol):
-    """A connection, as the hub needs it."""
-
-    period: float
-    """Seconds between heartbeats, jittered."""
-    beaten: float
-    """Loop time of the last heartbeat, or of joining."""
-
-    def send(self, data: bytes) -> bool:
-        """Writes at once; False where the socket is too full (nothing was written)."""
-        ...
-
-    def fall_behind(self, place: Place) -> None:
-        """Has left its audience and must catch up from this place."""
-        ...
-
-
-class Feed:
-    """One watcher as the hub knows it: its history, what waits for a flush, who listens."""
-
-    def __init__(self, *, name: str, tag: str, history: History) -> None:
-        self.name = name
-        self.tag = tag
-        self.history = history
-        self.flushed = history.head
-        """Up to here every listener that is level has been given everything."""
-        self.pending: list[Message] = []
-        self.started = False
-        """Has passed the cluster time read at its start."""
-        self.joined_up = history.floor
-        """The stream has had no gap since this position."""
-        self.failed = ""
-        """Why it cannot run, while it cannot."""
-        self.audiences: dict[str, set[Audience]] = {}
-
-    @property
-    def absent(self) -> bool:
-        """Has nothing to give: it failed before it ever started."""
-        return bool(self.failed) and not self.started
-
-    def audience_of(self, message: Message) -> Iterable["Audience"]:
-        """The audiences that a message is for."""
-        if message.channel is not None:
-            return self.audiences.get(message.channel, ())
-        return set().union(*self.audiences.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Interest:
-    """What a listener follows: its channels, by watcher, and how its bytes are framed."""
-
-    feeds: tuple[tuple[Feed, tuple[str, ...]], ...]
-    chunked: bool
-
-    def framed(self, body: bytes) -> bytes:
-        """The bytes as the listener's HTTP version wants them."""
-        return frames.chunk(body) if self.chunked else body
-
-
-@dataclass(slots=True, eq=False)
-class Audience:
-    """Listeners at one place with one interest."""
-
-    interest: Interest
-    ahead: dict[str, str]
-    """By tag: parts of the place that the watcher has not passed, or not started to pass."""
-    members: dict[Listener, None] = field(default_factory=dict)
-    shown: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """By tag: the part last shown in a frame, and when (loop time)."""
-
-    def place(self) -> Place:
-        """Where every member stands after the last flush."""
-        parts = {
-            feed.tag: max(feed.flushed if feed.started else "", self.ahead.get(feed.tag, ""))
-            for feed, _ in self.interest.feeds
-        }
-        return Place({tag: where for tag, where in parts.items() if where})
-
-    def show(self, place: Place, now: float) -> None:
-        """Notes that a frame has shown this place to all members."""
-        for tag, where in place.parts.items():
-            if self.shown.get(tag, ("", 0.0))[0] != where:
-                self.shown[tag] = (where, now)
-
-    def quiet_since(self) -> float:
-        """Since when some watcher's part has not been shown moving to all members."""
-        if len(self.shown) < len(self.interest.feeds):
-            return 0.0
-        return min(when for _, when in self.shown.values())
 
 
 @dataclass(slots=True)
@@ -131,6 +41,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._interval = flush_interval
         self._max_write = max_write
+        self._listening: dict[Feed, dict[str, set[Audience]]] = defaultdict(dict)
         self._dirty: dict[Feed, None] = {}
         self._audiences: dict[tuple[Interest, tuple[tuple[str, str], ...]], Audience] = {}
         self._timer: asyncio.Handle | None = None
@@ -178,7 +89,7 @@ class Hub:
     def leave(self, listener: Listener, interest: Interest) -> None:
         """Takes the listener out of its audience, if it is in one."""
         feed, channels = interest.feeds[0]
-        for audience in list(feed.audiences.get(channels[0], ())):
+        for audience in list(self._listening[feed].get(channels[0], ())):
             if audience.members.pop(listener, self) is None:
                 self._close_if_empty(audience)
 
@@ -250,6 +161,14 @@ class Hub:
                 audience.show(place, now)
             self._close_if_empty(audience)
 
+    def _audiences_of(self, feed: Feed, message: Message) -> Iterable[Audience]:
+        if message.channel is None:
+            return self._everybody(feed)
+        return self._listening[feed].get(message.channel, ())
+
+    def _everybody(self, feed: Feed) -> set[Audience]:
+        return set().union(*self._listening[feed].values())
+
     def _schedule(self) -> None:
         if self._timer is None:
             delay = self._not_before - self._loop.time()
@@ -265,12 +184,12 @@ class Hub:
     def _frame_pending(self, feed: Feed, writings: dict[Audience, _Writing]) -> None:
         due: dict[Audience, list[Message]] = {}
         for message in feed.pending:
-            for audience in feed.audience_of(message):
+            for audience in self._audiences_of(feed, message):
                 if message.position > audience.ahead.get(feed.tag, ""):
                     due.setdefault(audience, []).append(message)
         feed.pending = []
         head = feed.history.head
-        single: dict[Message, bytes] = {}
+        single: dict[str, bytes] = {}
         for audience, run in due.items():
             writing = writings.get(audience)
             if writing is None:
@@ -286,17 +205,17 @@ class Hub:
         audience: Audience,
         run: list[Message],
         place: Place,
-        single: dict[Message, bytes],
+        single: dict[str, bytes],
     ) -> list[bytes]:
         """Frames a run; what has the same bytes for several audiences is made only once."""
         channels = next(own for other, own in audience.interest.feeds if other is feed)
         alone = len(place.parts) == 1 and not any(message.resync for message in run)
         if not alone:
             return frames.messages(run, tag=feed.tag, place=place, channels=channels)
-        new = [message for message in run if message not in single]
+        new = [message for message in run if message.position not in single]
         made = frames.messages(new, tag=feed.tag, place=place, channels=channels)
-        single.update(zip(new, made, strict=True))
-        return [single[message] for message in run]
+        single.update((message.position, frame) for message, frame in zip(new, made, strict=True))
+        return [single[message.position] for message in run]
 
     def _write(self, audience: Audience, writing: _Writing, now: float) -> None:
         body = b"".join(writing.parts)
@@ -318,7 +237,7 @@ class Hub:
 
     def _empty(self, feed: Feed) -> None:
         """Sends everybody who follows this watcher to catch up for themselves."""
-        for audience in {a for audiences in feed.audiences.values() for a in audiences}:
+        for audience in self._everybody(feed):
             place = audience.place()
             for listener in list(audience.members):
                 self._drop(audience, listener, place)
@@ -344,7 +263,7 @@ class Hub:
         audience = self._audiences[interest, ahead] = Audience(interest, dict(ahead))
         for feed, channels in interest.feeds:
             for channel in channels:
-                feed.audiences.setdefault(channel, set()).add(audience)
+                self._listening[feed].setdefault(channel, set()).add(audience)
         return audience
 
     def _close_if_empty(self, audience: Audience) -> None:
@@ -353,7 +272,7 @@ class Hub:
         self._audiences.pop((audience.interest, tuple(audience.ahead.items())), None)
         for feed, channels in audience.interest.feeds:
             for channel in channels:
-                listening = feed.audiences.get(channel, set())
+                listening = self._listening[feed].get(channel, set())
                 listening.discard(audience)
                 if not listening:
-                    feed.audiences.pop(channel, None)
+                    self._listening[feed].pop(channel, None)

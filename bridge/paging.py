@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from bridge.audience import Interest
 from bridge.errors import HistoryGone, HistoryLost, MongoError, Unavailable
 from bridge.events import Message, Place
-from bridge.hub import Feed, Hub, Interest
+from bridge.feed import Feed
+from bridge.hub import Hub
 
 START_LIMIT = 30.0
 """Seconds that a request waits for a watcher to pass its start."""

@@ -78,6 +78,11 @@ def mentions(stages: Iterable[Stage], field: str) -> bool:
     return any(_reads(stage, field) for stage in stages)
 
 
+def rewrites(stages: Iterable[Stage], field: str) -> bool:
+    """Whether a stage may change a field of the change, or a part of it."""
+    return any(_writes(stage, field) for stage in stages)
+
+
 def prepare(stages: Iterable[Stage], keep: Iterable[str]) -> list[Stage]:
     """What is sent to MongoDB: the stages, every ``$match`` widened, and the guard.
 
@@ -176,6 +181,16 @@ def _reads(stage: Stage, field: str) -> bool:
     return any(name == field or name.startswith(f"{field}.") for name in names) or any(
         wanted.fullmatch(text) for text in _texts(stage)
     )
+
+
+def _writes(stage: Stage, field: str) -> bool:
+    ((operator, body),) = stage.items()
+    if operator == "$match":
+        return False
+    names = [body] if isinstance(body, str) else body
+    if operator in ("$set", "$addFields", "$unset", "$project"):
+        return any(name == field or name.startswith(f"{field}.") for name in names)
+    return True
 
 
 def _match_names(query: object) -> Iterable[str]:

@@ -13,12 +13,14 @@ from aiohttp import hdrs, web
 
 from bridge import frames
 from bridge.answers import Answers
+from bridge.audience import Interest
 from bridge.auth import Access
 from bridge.backfill import Backfills
 from bridge.connection import Connection
 from bridge.errors import BadCursor, Forbidden, HistoryGone, RequestError, UnknownChannel
 from bridge.events import Cursor, Place, seconds_of
-from bridge.hub import Feed, Hub, Interest
+from bridge.feed import Feed
+from bridge.hub import Hub
 from bridge.metrics import Metrics
 from bridge.paging import Page
 from bridge.watcher import Watcher
@@ -32,6 +34,9 @@ RETRY_MILLISECONDS = (1000, 4000)
 """Between these, jittered, a browser waits before it reconnects."""
 
 POLL = 0.02
+
+WHOLE = r"\d{1,9}"
+DECIMAL = r"\d{1,9}(\.\d{1,9})?"
 
 _STREAM_HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
@@ -143,8 +148,8 @@ class Server:
     async def _history(self, request: web.Request) -> web.StreamResponse:
         channel = request.match_info["channel"]
         feed = self._feeds([channel])[channel]
-        limit = int(_number(request, "limit", 100, 1, LARGEST_LIMIT, r"\d{1,9}"))
-        wait = _number(request, "wait", 0, 0, LONGEST_WAIT, r"\d{1,9}(\.\d{1,9})?")
+        limit = int(_number(request, "limit", 100, WHOLE, least=1, most=LARGEST_LIMIT))
+        wait = _number(request, "wait", 0, DECIMAL, least=0, most=LONGEST_WAIT)
         if "since" not in request.query:
             raise BadCursor("since is required: a cursor, or the 16 hex digits of a cluster time")
         cursor = Cursor.parse(request.query["since"])
@@ -266,7 +271,7 @@ def _gone(reason: str) -> RequestError:
 
 
 def _number(
-    request: web.Request, name: str, default: float, least: float, most: float, form: str
+    request: web.Request, name: str, default: float, form: str, *, least: float, most: float
 ) -> float:
     text = request.query.get(name)
     if text is None:

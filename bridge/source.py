@@ -17,7 +17,7 @@ from bson import Int64, Timestamp
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
-from bridge.documents import to_json
+from bridge.documents import iso_date
 from bridge.errors import MongoError, MongoRefused
 from bridge.events import (
     START_OF_INSTANT,
@@ -29,7 +29,7 @@ from bridge.events import (
     seconds_of,
     time_of,
 )
-from bridge.mongo import READ, READ_DAMAGED, EventTooLarge, Mongo, hex_of
+from bridge.mongo import READ, READ_DAMAGED, EventTooLarge, Mongo
 from bridge.pipelines import ENDINGS, TOO_LARGE
 
 AWAIT = 500
@@ -89,11 +89,11 @@ class MongoSource:
         cursor = await _Cursor.open(self._mongo, self._scope, options, self._stages)
         async with aclosing(cursor.replies(1 if point.careful else BATCH)) as replies:
             async for events, token in replies:
-                changes = [self._change(event, point) for event in events]
-                new = [c for c in changes if after_change(c.time, c.ordinal) > point.head]
+                batch = Batch([self._change(event, point) for event in events], "")
+                new = batch.after(point.head)
                 if point.blind and new:
-                    point.step_over(events[changes.index(new[0])]["_id"], new[0])
-                    yield Batch([new[0]], point.head)
+                    point.step_over(events[batch.changes.index(new[0])]["_id"], new[0])
+                    yield Batch(new[:1], point.head)
                     return
                 point.reach(token)
                 yield Batch(new, point.head)
@@ -108,24 +108,23 @@ class MongoSource:
         except InvalidBSON:
             event = bson.decode(raw.raw, READ_DAMAGED)
             withheld = "no_document"
-        time, ordinal = point.number(event["clusterTime"])
-        point.told = event["operationType"] in ENDINGS
-        ns = event.get("ns")
-        wall = event.get("wallTime")
-        key = event.get("documentKey")
+        get = event.get
+        op = event["operationType"]
+        time, ordinal = point.number(event["_id"], op)
+        ns, key, wall = get("ns"), get("documentKey"), get("wallTime")
         return Change(
             time,
             ordinal,
-            event["operationType"],
+            op,
             _namespace(ns["db"], ns.get("coll", "")) if ns else self._scope,
             key.get("_id") if key else None,
-            event.get("fullDocument"),
-            event.get("fullDocumentBeforeChange"),
-            event.get("updateDescription"),
-            to_json(wall or event["clusterTime"].as_datetime().replace(tzinfo=None), "plain"),
-            event.get("_channel"),
-            event.get("_event"),
-            event.get("_headers"),
+            get("fullDocument"),
+            get("fullDocumentBeforeChange"),
+            get("updateDescription"),
+            iso_date(wall) if wall else _instant(time),
+            get("_channel"),
+            get("_event"),
+            get("_headers"),
             withheld or ("too_large" if TOO_LARGE in event else ""),
         )
 
@@ -153,11 +152,12 @@ class _Point:
         self._time, self._ordinal = "", 0
         return {"startAtOperationTime": _timestamp(self._start)}
 
-    def number(self, timestamp: Timestamp) -> tuple[str, int]:
-        """The next change's cluster time and its ordinal there."""
-        time = hex_of(timestamp)
+    def number(self, token: Mapping[str, Any], op: str) -> tuple[str, int]:
+        """The next change's cluster time, from its token, and its ordinal there."""
+        time = _time_of_token(token)
         self._ordinal = self._ordinal + 1 if time == self._time else 1
         self._time = time
+        self.told = op in ENDINGS
         return time, self._ordinal
 
     def reach(self, token: Mapping[str, Any]) -> None:
@@ -180,9 +180,10 @@ class _Point:
 
     def silent_drop(self, scope: Namespace) -> Change:
         """Stands for the drop that ended the stream but was hidden by the pipeline."""
-        time, ordinal = self.number(_timestamp(time_of(self.head)))
+        time = time_of(self.head)
+        ordinal = self._ordinal + 1 if time == self._time else 1
         self.head = after_change(time, ordinal)
-        return Change(time, ordinal, "drop", scope)
+        return Change(time, ordinal, "drop", scope, wall=_instant(time))
 
     def pass_end(self) -> None:
         """The stream ended (invalidated): the next one starts right after its last instant."""
@@ -275,6 +276,11 @@ def _namespace(db: str, coll: str) -> Namespace:
 
 def _timestamp(time: str) -> Timestamp:
     return Timestamp(seconds_of(time), int(time[8:16], 16))
+
+
+def _instant(time: str) -> str:
+    """The second of a cluster time, for a change whose wall clock time is not known."""
+    return iso_date(_timestamp(time).as_datetime().replace(tzinfo=None))
 
 
 def _next(time: str) -> str:

@@ -15,7 +15,6 @@ from bridge.events import (
     START_OF_INSTANT,
     Batch,
     Change,
-    after_change,
     cluster_time,
     seconds_of,
     time_of,
@@ -129,7 +128,7 @@ class Stream:
 
     def _take(self, batch: Batch) -> None:
         known, self._head = self._head, max(self._head, batch.head)
-        changes = [c for c in batch.changes if after_change(c.time, c.ordinal) > known]
+        changes = batch.after(known)
         for watcher in self.watchers:
             self._publish(watcher, changes)
         self._lost_at = ""

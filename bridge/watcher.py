@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 
 import orjson
 
 from bridge import events
 from bridge.encode import Encoder
 from bridge.events import Change, Message
-from bridge.hub import Feed
+from bridge.feed import Feed
 from bridge.routing import Route
 from bridge.templates import Rule
 
@@ -42,6 +43,7 @@ class Watcher:
         self._route = route
         self._encoder = encoder
         self._refuse = refuse
+        self._lead = b'{"type":"change","id":"%b-' % feed.tag.encode()
 
     def messages(self, change: Change) -> list[Message]:
         """The messages of one change, in order."""
@@ -54,9 +56,15 @@ class Watcher:
         tails: dict[str, bytes] = {}
         messages = []
         for index, (channel, op) in enumerate(routed.deliveries):
-            tail = tails.get(op) or tails.setdefault(op, self._encoder.tail(change, op))
+            tail = tails.get(op)
+            if tail is None:
+                tail = tails[op] = self._encoder.tail(change, op)
             where = events.position(change.time, change.ordinal, index)
-            identity = f'{{"type":"change","id":"{self.feed.tag}-{where}","channel":'
-            body = b"%b%b,%b" % (identity.encode(), orjson.dumps(channel), tail)
-            messages.append(Message(where, channel, body))
+            lead = b'%b%b","channel":%b,' % (self._lead, where.encode(), _quoted(channel))
+            messages.append(Message(where, channel, lead + tail))
         return messages
+
+
+@lru_cache(maxsize=65536)
+def _quoted(channel: str) -> bytes:
+    return orjson.dumps(channel)

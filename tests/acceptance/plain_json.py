@@ -56,6 +56,6 @@ def _integral(value: Any) -> Any:
             return {name: _integral(inner) for name, inner in value.items()}
         case list():
             return [_integral(inner) for inner in value]
-        case float() if value.is_integer():
+        case float() if value.is_integer() and abs(value) < LARGEST_NUMBER:
             return int(value)
     return value
