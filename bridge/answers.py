@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
-from bridge.errors import RequestError, Unauthorized
+from bridge.errors import NotThere, RequestError, Unauthorized
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, OPTIONS",
@@ -38,38 +38,46 @@ class Answers:
         allowed = any(pattern.fullmatch(origin) for pattern in self._patterns)
         return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if allowed else {})}
 
-    @web.middleware
-    async def answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """A middleware: answers preflights, and errors as problem details."""
+    def answered(self, handler: _Handler) -> _Handler:
+        """The handler, with its errors as problem details.
+
+        Not a middleware: those cost every open stream a kilobyte.
+        """
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except RequestError as error:
+                return self.problem(request, error)
+
+        return answer
+
+    def problem(self, request: web.Request, error: RequestError) -> web.Response:
+        """An error as problem details (RFC 9457)."""
+        headers = self.cors(request) | {hdrs.CACHE_CONTROL: "no-store"}
+        if isinstance(error, Unauthorized):
+            headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+        body: dict[str, Any] = {
+            "type": f"urn:livesync-bridge:{error.code}",
+            "title": error.title,
+            "status": error.status,
+            "detail": str(error),
+            "code": error.code,
+        }
+        return web.Response(
+            status=error.status,
+            body=orjson.dumps(body),
+            content_type="application/problem+json",
+            headers=headers,
+        )
+
+    async def other(self, request: web.Request) -> web.StreamResponse:
+        """Answers what no other handler does: preflights, and everything unknown."""
         if request.method == hdrs.METH_OPTIONS:
             return web.Response(status=204, headers=_PREFLIGHT | self.cors(request))
-        try:
-            return await handler(request)
-        except RequestError as error:
-            return problem(error, self.cors(request))
-        except web.HTTPException as error:
-            refused = RequestError(f"{request.method} {request.path}: {error.reason}")
-            refused.status, refused.title = error.status, error.reason
-            return problem(refused, self.cors(request))
-
-
-def problem(error: RequestError, headers: dict[str, str]) -> web.Response:
-    """An error as problem details (RFC 9457)."""
-    body: dict[str, Any] = {
-        "type": f"urn:livesync-bridge:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": str(error),
-        "code": error.code,
-    }
-    if isinstance(error, Unauthorized):
-        headers = headers | {hdrs.WWW_AUTHENTICATE: "Bearer"}
-    return web.Response(
-        status=error.status,
-        body=orjson.dumps(body),
-        content_type="application/problem+json",
-        headers=headers | {hdrs.CACHE_CONTROL: "no-store"},
-    )
+        return self.problem(
+            request, NotThere(f"{request.method} {request.path}: see /sse?channel=NAME")
+        )
 
 
 def _pattern(origin: str) -> "re.Pattern[str]":

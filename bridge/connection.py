@@ -22,6 +22,8 @@ ROUNDS = 3
 LOW_WATER = 16 * 1024
 """Unsent bytes at which a socket counts as drained."""
 
+NOWHERE = Place({})
+
 POLL = 0.01
 """Seconds between two looks at a socket that has to drain, or at a watcher that has to start."""
 
@@ -55,7 +57,6 @@ class Connection:
         "_lost",
         "_max_write",
         "_moved_at",
-        "_opening",
         "_place",
         "_rounds",
         "_sent",
@@ -76,7 +77,6 @@ class Connection:
         interest: Interest,
         place: Place,
         lost: Mapping[Feed, str],
-        opening: bytes,
         period: float,
         max_write: int,
     ) -> None:
@@ -88,13 +88,12 @@ class Connection:
         self._backfills = backfills
         self._interest = interest
         self._place = place
-        self._lost = dict(lost)
-        self._opening = opening
+        self._lost = lost
         self._max_write = max_write
         self._farewell = b""
         self._live = False
         self._level = False
-        self._rounds: dict[Feed, int] = {}
+        self._rounds = 0
         self._waiter: asyncio.Future[None] | None = None
         self._sent = 0
         self._drained_bytes = 0
@@ -113,7 +112,7 @@ class Connection:
     def fall_behind(self, place: Place) -> None:
         """Leaves the hub's hands and catches up from this place."""
         self._level = False
-        self._place = Place({**self._place.parts, **place.parts})
+        self._place = place
         self._wake()
 
     # What the service asks.
@@ -140,13 +139,17 @@ class Connection:
             self.beaten = now
             self._write(self._interest.framed(frames.heartbeat(self._place.cursor)))
 
-    async def run(self) -> None:
+    async def run(self, opening: bytes) -> None:
         """Serves the client until goodbye; cancelled when the client has left."""
-        self._write(self._interest.framed(self._opening))
+        self._write(self._interest.framed(opening))
+        del opening
+        loop = asyncio.get_running_loop()
         try:
             while not self._farewell:
                 await self._catch_up()
-                await self._sleep()
+                if self._level and not self._farewell:
+                    self._waiter = loop.create_future()
+                    await self._waiter
             if self._transport.get_write_buffer_size() <= self._max_write:
                 self._write(self._interest.framed(self._farewell))
         finally:
@@ -163,6 +166,7 @@ class Connection:
                 await self._fetch(behind)
             elif not self._replay() and not await self._starting():
                 self._join()
+                return
 
     def _replay(self) -> bool:
         data, self._place = self._hub.replay(self._interest, self._place)
@@ -183,18 +187,20 @@ class Connection:
             self._write(self._interest.framed(frames.live(self._place.cursor)))
             self.beaten = asyncio.get_running_loop().time()
         self._level = True
-        self._rounds.clear()
-        self._hub.join(self, self._interest, self._place)
+        self._rounds = 0
+        self._interest = self._hub.join(self, self._interest, self._place)
+        self._place = NOWHERE  # the hub knows it from now on
 
     def _resync(self) -> None:
         """Gives a place to every started watcher that has none, saying so where one was lost."""
         for feed, channels in self._interest.feeds:
             if not feed.started:
                 continue
-            reason = self._lost.pop(feed, "")
+            reason = self._lost.get(feed, "")
             if reason or self._place.at(feed.tag) is None:
                 self._place = Place({**self._place.parts, feed.tag: feed.flushed})
             if reason:
+                self._lost = {other: why for other, why in self._lost.items() if other is not feed}
                 resyncs = frames.resyncs(channels, reason, self._place.cursor)
                 self._write(self._interest.framed(resyncs))
 
@@ -210,20 +216,22 @@ class Connection:
                 continue
             if not self._live:
                 return feed
-            self._lost[feed] = "history_lost" if part < feed.joined_up else "slow_consumer"
-            self._resync()
+            self._lose(feed, "history_lost" if part < feed.joined_up else "slow_consumer")
         return None
 
+    def _lose(self, feed: Feed, reason: str) -> None:
+        self._lost = {**self._lost, feed: reason}
+        self._resync()
+
     async def _fetch(self, feed: Feed) -> None:
-        rounds = self._rounds.get(feed, 0)
-        if rounds >= ROUNDS:
-            self._lost[feed] = "history_lost"
+        if self._rounds >= ROUNDS * len(self._interest.feeds):
+            self._lose(feed, "history_lost")
             return
         try:
             await self._backfills.fetch(feed, self)
-            self._rounds[feed] = rounds + 1
+            self._rounds += 1
         except HistoryLost:
-            self._lost[feed] = "history_lost"
+            self._lose(feed, "history_lost")
         except MongoError:
             await asyncio.sleep(RETRY)
 
@@ -268,15 +276,6 @@ class Connection:
         # Looked at now and then: the transport tells only its protocol when it has drained.
         while self._transport.get_write_buffer_size() > LOW_WATER and not self._farewell:  # noqa: ASYNC110
             await asyncio.sleep(POLL)
-
-    async def _sleep(self) -> None:
-        if self._farewell or not self._level:
-            return
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():

@@ -84,3 +84,10 @@ class Unavailable(RequestError):
     status = 503
     code = "unavailable"
     title = "Not available now"
+
+
+class NotThere(RequestError):
+    """There is nothing at this path, or not for this method."""
+
+    status = 404
+    title = "Nothing here"

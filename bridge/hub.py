@@ -74,8 +74,11 @@ class Hub:
         feed.started = True
         feed.failed = ""
 
-    def join(self, listener: Listener, interest: Interest, place: Place) -> None:
-        """From now on the listener gets what its audience gets; it must be level."""
+    def join(self, listener: Listener, interest: Interest, place: Place) -> Interest:
+        """From now on the listener gets what its audience gets; it must be level.
+
+        Returns the interest as its audience has it, so that all share one.
+        """
         ahead = tuple(
             (feed.tag, part)
             for feed, _ in interest.feeds
@@ -85,6 +88,7 @@ class Hub:
         if audience is None:
             audience = self._open(interest, ahead)
         audience.members[listener] = None
+        return audience.interest
 
     def leave(self, listener: Listener, interest: Interest) -> None:
         """Takes the listener out of its audience, if it is in one."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from bridge import frames
 from bridge.answers import Answers
@@ -21,7 +21,6 @@ from bridge.errors import BadCursor, Forbidden, HistoryGone, RequestError, Unkno
 from bridge.events import Cursor, Place, seconds_of
 from bridge.feed import Feed
 from bridge.hub import Hub
-from bridge.metrics import Metrics
 from bridge.paging import Page
 from bridge.watcher import Watcher
 
@@ -68,7 +67,6 @@ class Server:
         access: Access,
         limits: Limits,
         cors_origins: Sequence[str],
-        metrics: Metrics,
     ) -> None:
         self._hub = hub
         self._watchers = watchers
@@ -76,19 +74,21 @@ class Server:
         self._access = access
         self._limits = limits
         self._answers = Answers(origins=cors_origins)
-        self._metrics = metrics
         self._draining = False
         self.connections: dict[str, Connection] = {}
         """By session."""
 
     def application(self, more: Iterable[web.RouteDef] = ()) -> web.Application:
         """The public listener's application; ``more`` routes are the demo's."""
-        app = web.Application(middlewares=[self._answers.answer])
+        app = web.Application()
+        answers = self._answers
+        history = "/channels/{channel}/history"
         app.add_routes(
             [
                 web.get("/sse", self._sse, allow_head=False),
-                web.get("/channels/{channel}/history", self._history, allow_head=False),
+                web.get(history, answers.answered(self._history), allow_head=False),
                 *more,
+                web.route("*", "/{path:.*}", answers.other),
             ]
         )
         return app
@@ -96,54 +96,50 @@ class Server:
     # Handlers.
 
     async def _sse(self, request: web.Request) -> web.StreamResponse:
-        channels = list(dict.fromkeys(request.query.getall("channel", [])))
-        interest = self._interest(request, channels)
-        place, lost = self._intake(_cursor(request), interest)
         response = web.StreamResponse(headers=_STREAM_HEADERS | self._answers.cors(request))
-        chunked = request.version >= (1, 1)
-        if chunked:
+        try:
+            connection, opening = self._connection(request)
+        except RequestError as error:
+            return self._answers.problem(request, error)
+        if request.version >= HttpVersion11:
             response.enable_chunked_encoding()
-        refusal = self._unavailable(interest)
         await response.prepare(request)
-        transport = request.transport
-        if transport is None or refusal:
-            if transport:
-                await response.write(frames.bye("unavailable", reconnect=True, delay=_delay()))
+        if connection is None:
+            await response.write(opening)
             return response
-        await self._serve(transport, channels, Interest(interest.feeds, chunked), place, lost)
+        self.connections[connection.session] = connection
+        if self._draining:  # since the request was looked at
+            self._dismiss(connection)
+        try:
+            await connection.run(opening)
+        finally:
+            del self.connections[connection.session]
         return response
 
-    async def _serve(
-        self,
-        transport: asyncio.WriteTransport,
-        channels: list[str],
-        interest: Interest,
-        place: Place,
-        lost: dict[Feed, str],
-    ) -> None:
-        session = secrets.token_urlsafe(12)
-        opening = frames.retry(_delay()) + frames.ready(
-            session=session, heartbeat=self._limits.heartbeat, channels=channels
-        )
+    def _connection(self, request: web.Request) -> tuple[Connection | None, bytes]:
+        """What serves the request, if anything can now, and the first bytes of the answer."""
+        channels = list(dict.fromkeys(request.query.getall("channel", [])))
+        interest = self._interest(channels, request)
+        place, lost = self._intake(_cursor(request), interest)
+        delay = random.randint(*RETRY_MILLISECONDS)
+        transport = request.transport
+        if transport is None or self._draining or all(f.absent for f, _ in interest.feeds):
+            return None, frames.bye("unavailable", reconnect=True, delay=delay)
         connection = Connection(
-            session=session,
+            session=secrets.token_urlsafe(12),
             transport=transport,
             hub=self._hub,
             backfills=self._backfills,
             interest=interest,
             place=place,
             lost=lost,
-            opening=opening,
             period=self._limits.heartbeat * random.uniform(0.8, 1.0),
             max_write=self._limits.write_buffer,
         )
-        self.connections[session] = connection
-        self._metrics.connections.set(len(self.connections))
-        try:
-            await connection.run()
-        finally:
-            del self.connections[session]
-            self._metrics.connections.set(len(self.connections))
+        ready = frames.ready(
+            session=connection.session, heartbeat=self._limits.heartbeat, channels=channels
+        )
+        return connection, frames.retry(delay) + ready
 
     async def _history(self, request: web.Request) -> web.StreamResponse:
         channel = request.match_info["channel"]
@@ -172,7 +168,7 @@ class Server:
 
     # What a request asks for.
 
-    def _interest(self, request: web.Request, channels: list[str]) -> Interest:
+    def _interest(self, channels: list[str], request: web.Request) -> Interest:
         feeds = self._feeds(channels)
         if not channels:
             raise RequestError("name at least one channel: /sse?channel=NAME")
@@ -186,7 +182,8 @@ class Server:
         for channel in channels:
             by_feed.setdefault(feeds[channel], []).append(channel)
         return Interest(
-            tuple((feed, tuple(sorted(own))) for feed, own in by_feed.items()), chunked=True
+            tuple((feed, tuple(sorted(own))) for feed, own in by_feed.items()),
+            chunked=request.version >= HttpVersion11,
         )
 
     def _feeds(self, channels: Iterable[str]) -> dict[str, Feed]:
@@ -222,9 +219,6 @@ class Server:
                 lost[feed] = "unknown_cursor"
         return Place(parts), lost
 
-    def _unavailable(self, interest: Interest) -> bool:
-        return self._draining or all(feed.absent for feed, _ in interest.feeds)
-
     # Over time.
 
     async def keep_alive(self) -> None:
@@ -251,7 +245,7 @@ class Server:
         waiting = list(self.connections.values())
         random.shuffle(waiting)
         for connection in waiting:
-            connection.end("shutdown", reconnect=True, delay=_delay())
+            self._dismiss(connection)
             await asyncio.sleep(0.8 * seconds / len(waiting))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + max(0.2 * seconds, 0.1)
@@ -280,6 +274,5 @@ def _number(
         raise RequestError(f"{name}={text[:32]}: expected a number from {least:g} to {most:g}")
     return float(text)
 
-
-def _delay() -> int:
-    return random.randint(*RETRY_MILLISECONDS)
+    def _dismiss(self, connection: Connection) -> None:
+        connection.end("shutdown", reconnect=True, delay=random.randint(*RETRY_MILLISECONDS))

@@ -106,8 +106,8 @@ class Service:
                     max_channels=config.max_channels,
                 ),
                 cors_origins=config.cors_origins,
-                metrics=self._metrics,
             )
+            self._metrics.connections.set_function(lambda: len(server.connections))
             await self._run_tasks(tasks, streams, server)
 
     async def _run_tasks(
