@@ -254,6 +254,9 @@ class Server:
         for connection in list(self.connections.values()):
             connection.abort()
 
+    def _dismiss(self, connection: Connection) -> None:
+        connection.end("shutdown", reconnect=True, delay=random.randint(*RETRY_MILLISECONDS))
+
 
 def _cursor(request: web.Request) -> Cursor | None:
     text = request.headers.get("Last-Event-ID") or request.query.get("since")
@@ -273,6 +276,3 @@ def _number(
     if not re.fullmatch(form, text) or not least <= float(text) <= most:
         raise RequestError(f"{name}={text[:32]}: expected a number from {least:g} to {most:g}")
     return float(text)
-
-    def _dismiss(self, connection: Connection) -> None:
-        connection.end("shutdown", reconnect=True, delay=random.randint(*RETRY_MILLISECONDS))
