@@ -85,19 +85,24 @@ class Mongo:
         return await starting if isawaitable(starting) else starting
 
     async def command(
-        self, database: str, command: Mapping[str, Any], *, session: Any = None
+        self,
+        database: str,
+        command: Mapping[str, Any],
+        *,
+        session: Any = None,
+        limit: float = ANSWER,
     ) -> Any:
-        """A command's reply, raw where it is part of a session.
+        """A command's reply within ``limit`` seconds, raw where it is part of a session.
 
         Raises HistoryLost, MongoRefused or MongoError.
         """
         try:
-            async with asyncio.timeout(ANSWER):
+            async with asyncio.timeout(limit):
                 return await self._client[database].command(
                     command, codec_options=_RAW if session else READ, session=session
                 )
         except TimeoutError as error:
-            raise MongoError(f"no answer from MongoDB for {ANSWER:.0f} s") from error
+            raise MongoError(f"no answer from MongoDB for {limit:.0f} s") from error
         except OperationFailure as error:
             if error.code == _TOO_LARGE:
                 raise EventTooLarge from error

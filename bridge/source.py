@@ -38,6 +38,13 @@ AWAIT = 500
 BATCH = 1000
 """Changes read at once: bounds how long the loop is busy with one batch."""
 
+SEARCH = 300.0
+"""Seconds without an answer after which a stream counts as dead.
+
+A long stretch of oplog without a change for this stream is searched in one go; that MongoDB
+cannot be reached, the driver's own monitor notices much earlier.
+"""
+
 
 class MongoSource:
     """A change stream over a scope, with a pipeline and image options."""
@@ -87,7 +94,7 @@ class MongoSource:
         """One server-side cursor's batches; ends where the stream has to be opened anew."""
         options = {**point.options(), **({} if point.blind else self._images)}
         cursor = await _Cursor.open(self._mongo, self._scope, options, self._stages)
-        async with aclosing(cursor.replies(1 if point.careful else BATCH)) as replies:
+        async with aclosing(cursor.replies(point)) as replies:
             async for events, token in replies:
                 batch = Batch([self._change(event, point) for event in events], "")
                 new = batch.after(point.head)
@@ -134,8 +141,8 @@ class _Point:
 
     def __init__(self, start: str) -> None:
         self.head = start + START_OF_INSTANT
-        self.careful = False
-        """Reads one event at a time: an event too large to be read is near."""
+        self.careful = 0
+        """For so many batches reads one event at a time: one too large to be read is near."""
         self.blind = False
         """Asks for no images: the next event is too large to be read with them."""
         self.told = False
@@ -165,17 +172,18 @@ class _Point:
         given = after_change(self._time, self._ordinal) if self._time else ""
         self.head = max(self.head, given, _time_of_token(token) + START_OF_INSTANT)
         self._start, self._token = time_of(self.head), None
+        self.careful = max(0, self.careful - 1)
 
     def step_over(self, token: Any, change: Change) -> None:
         """Goes on right behind a change that was too large to be read."""
         self.head = after_change(change.time, change.ordinal)
         self._time, self._ordinal = change.time, change.ordinal
         self._start, self._token = change.time, token
-        self.careful = self.blind = False
+        self.careful, self.blind = 0, False
 
     def be_careful(self) -> None:
         """An event too large to be read has been met: look closer, then step over it."""
-        self.careful, self.blind = True, self.careful
+        self.careful, self.blind = BATCH, self.careful > 0
         self._token = None
 
     def silent_drop(self, scope: Namespace) -> Change:
@@ -223,19 +231,19 @@ class _Cursor:
         return cls(mongo, session, database, reply["cursor"])
 
     async def replies(
-        self, batch_size: int
+        self, point: _Point
     ) -> AsyncGenerator[tuple[Sequence[RawBSONDocument], Any], None]:
         """Batches of raw events, each with its post-batch resume token, until the stream ends.
 
         The next batch is asked for before one is given, so that MongoDB works meanwhile.
         """
         yield self._first["firstBatch"], self._first["postBatchResumeToken"]
-        more = self._ask(batch_size)
+        more = self._ask(1 if point.careful else BATCH)
         try:
             while self._id:
                 reply = (await more)["cursor"]
                 self._id = Int64(reply["id"])
-                more = self._ask(batch_size)
+                more = self._ask(1 if point.careful else BATCH)
                 await asyncio.sleep(0)  # lets the question leave first
                 yield reply["nextBatch"], reply["postBatchResumeToken"]
         finally:
@@ -256,7 +264,9 @@ class _Cursor:
             "batchSize": batch_size,
             "maxTimeMS": AWAIT,
         }
-        return await self._mongo.command(self._database, command, session=self._session)
+        return await self._mongo.command(
+            self._database, command, session=self._session, limit=SEARCH
+        )
 
 
 def _image_options(full_document: str, before_change: str) -> Document:

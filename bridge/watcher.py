@@ -7,7 +7,7 @@ from functools import lru_cache
 import orjson
 
 from bridge import events
-from bridge.encode import Encoder
+from bridge.encode import NO_DOCUMENT, Encoder
 from bridge.events import Change, Message
 from bridge.feed import Feed
 from bridge.routing import Route
@@ -58,11 +58,19 @@ class Watcher:
         for index, (channel, op) in enumerate(routed.deliveries):
             tail = tails.get(op)
             if tail is None:
-                tail = tails[op] = self._encoder.tail(change, op)
+                tail = tails[op] = self._tail(change, op)
             where = events.position(change.time, change.ordinal, index)
             lead = b'%b%b","channel":%b,' % (self._lead, where.encode(), _quoted(channel))
             messages.append(Message(where, channel, lead + tail))
         return messages
+
+    def _tail(self, change: Change, op: str) -> bytes:
+        try:
+            return self._encoder.tail(change, op)
+        except (TypeError, ValueError, RecursionError):
+            # One document that cannot be written must not stop all others.
+            self._refuse("document cannot be written as JSON: sent as ref")
+            return self._encoder.tail(change._replace(withheld=NO_DOCUMENT), op)
 
 
 @lru_cache(maxsize=65536)

@@ -51,8 +51,9 @@ async function start() {
 
 function take(message, { replayed, missed }) {
   const label = nameOf(message);
-  const outcome = orders.take(message, { replayed: replayed && !rebuilding });
-  feed.message(message, { replayed, label, outcome });
+  const again = replayed && !rebuilding;
+  const outcome = orders.take(message, { replayed: again });
+  feed.message(message, { replayed: again, label, outcome });
   if (replayed) state.textContent = rebuilding ? `Reading ${missed} messages` : `Replaying ${many(missed)}`;
   showSoon();
 }
