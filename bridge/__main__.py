@@ -1,6 +1,7 @@
 """The command line: ``livesync-bridge``, also ``python -m bridge``."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -118,7 +119,7 @@ def demo_command(port: int) -> None:
     # Imported here since only the demo has parts outside of the service's dependencies.
     from bridge.demo.show import show  # noqa: PLC0415
 
-    logs.configure()
+    logs.configure(least=logging.WARNING)  # it has a page to look at
     asyncio.run(show(port=port, mongod=os.environ.get("BRIDGE_MONGOD")))
 
 

@@ -1,6 +1,6 @@
 """From the configuration and the cluster to watchers: every decision made at the start."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -49,13 +49,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A watcher ready to run, and the source that it reads."""
+    """A watcher ready to run, and the image options that it was given."""
 
-    watcher: Watcher
-    source: MongoSource
+    plan: Plan
     images: Images
-    shares: str
-    """Equal where two watchers can read one stream."""
+    watcher: Watcher
+
+    @property
+    def stream(self) -> tuple[Namespace, Images, str]:
+        """Equal where two watchers can read one stream."""
+        return self.plan.scope, self.images, describe(self.plan.stages)
 
 
 def plans(config: Config) -> list[Plan]:
@@ -95,11 +98,9 @@ async def assemble(
     """A plan made real; raises ConfigError where the collection lacks what it needs."""
     images = resolve(plan.need, await mongo.imaged(plan.scope))
     _warn(plan, images)
-    wire = prepare(plan.stages, plan.rule.fields if isinstance(plan.rule, Template) else ())
-    described = describe(wire)
     feed = Feed(
         name=plan.name,
-        tag=_tag(plan, images, identity, described),
+        tag=_tag(plan, images, identity),
         history=History(
             floor="0" * 16 + START_OF_INSTANT,
             window=int(config.history.window),
@@ -120,22 +121,38 @@ async def assemble(
         ),
         refuse=lambda reason: refuse(plan.name, reason),
     )
-    source = MongoSource(
+    return Assembled(plan, images, watcher)
+
+
+def sources(
+    assembled: Iterable[Assembled], mongo: Mongo
+) -> list[tuple[MongoSource, list[Watcher]]]:
+    """The change streams to open, each with the watchers that share it."""
+    shared: dict[object, list[Assembled]] = {}
+    for each in assembled:
+        shared.setdefault(each.stream, []).append(each)
+    return [(_source(group, mongo), [each.watcher for each in group]) for group in shared.values()]
+
+
+def _source(group: list[Assembled], mongo: Mongo) -> MongoSource:
+    plan, images = group[0].plan, group[0].images
+    routing = [each.plan.rule for each in group]
+    keep = {field for rule in routing if isinstance(rule, Template) for field in rule.fields}
+    return MongoSource(
         mongo,
         scope=plan.scope,
-        stages=wire,
+        stages=prepare(plan.stages, sorted(keep)),
         full_document=images.full_document,
         full_document_before_change=images.full_document_before_change,
     )
-    return Assembled(watcher, source, images, f"{plan.scope} {images} {described}")
 
 
-def _tag(plan: Plan, images: Images, identity: str, described: str) -> str:
+def _tag(plan: Plan, images: Images, identity: str) -> str:
     return tag_of(
         cluster=identity,
         watcher=plan.name,
         watch=plan.config.watch,
-        stages=described,
+        stages=describe(plan.stages),
         channel=plan.rule.text,
         full_document=images.full_document,
         full_document_before_change=images.full_document_before_change,

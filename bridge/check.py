@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from bridge.assembly import Plan, assemble, plans
+from bridge.assembly import Plan, assemble, plans, sources
 from bridge.config import Config
 from bridge.errors import BridgeError, MongoError, MongoRefused
 from bridge.events import seconds_of
@@ -118,8 +118,9 @@ async def _watcher(mongo: Mongo, config: Config, plan: Plan) -> Finding:
         assembled = await assemble(
             plan, mongo=mongo, identity="", config=config, refuse=lambda *_: None
         )
+        ((source, _),) = sources([assembled], mongo)
         async with asyncio.timeout(STREAM_LIMIT):
-            async with aclosing(assembled.source.read(await mongo.now())) as batches:
+            async with aclosing(source.read(await mongo.now())) as batches:
                 await anext(batches)
     except TimeoutError:
         return Finding("✗", what, f"no stream within {STREAM_LIMIT:.0f} s", "look at the server")

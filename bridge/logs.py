@@ -7,8 +7,8 @@ import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 
 
-def configure() -> None:
-    """Sends our lines, and what libraries have to say, to standard error."""
+def configure(*, least: int = logging.INFO) -> None:
+    """Sends our lines from this level on, and what libraries complain of, to standard error."""
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -21,7 +21,7 @@ def configure() -> None:
     )
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, render],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -242,6 +242,13 @@ class Server:
     async def drain(self, seconds: float) -> None:
         """Says goodbye to everybody, spread over this time; new requests are turned away."""
         self._draining = True
+        try:
+            await self._dismiss_all(seconds)
+        finally:
+            for connection in list(self.connections.values()):
+                connection.abort()
+
+    async def _dismiss_all(self, seconds: float) -> None:
         waiting = list(self.connections.values())
         random.shuffle(waiting)
         for connection in waiting:
@@ -251,8 +258,6 @@ class Server:
         deadline = loop.time() + max(0.2 * seconds, 0.1)
         while self.connections and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(POLL)
-        for connection in list(self.connections.values()):
-            connection.abort()
 
     def _dismiss(self, connection: Connection) -> None:
         connection.end("shutdown", reconnect=True, delay=random.randint(*RETRY_MILLISECONDS))

@@ -1,16 +1,17 @@
 """The service: builds everything from the configuration, owns the tasks, ends in order."""
 
 import asyncio
+import errno
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 from aiohttp import web
 
 from bridge import admin
-from bridge.assembly import Assembled, assemble, plans
+from bridge.assembly import assemble, plans, sources
 from bridge.auth import Anonymous
 from bridge.backfill import Backfills
 from bridge.config import Config
@@ -20,7 +21,9 @@ from bridge.hub import Hub
 from bridge.metrics import Metrics
 from bridge.mongo import Mongo
 from bridge.server import Limits, Server
+from bridge.source import MongoSource
 from bridge.stream import Stream
+from bridge.watcher import Watcher
 
 log = structlog.get_logger("bridge")
 
@@ -74,7 +77,7 @@ class Service:
                 )
                 for plan in planned
             ]
-            await self._serve(assembled)
+            await self._serve(sources(assembled, mongo))
         finally:
             await mongo.close()
 
@@ -82,21 +85,21 @@ class Service:
         """Asks for an orderly end."""
         self._stopping.set()
 
-    async def _serve(self, assembled: list[Assembled]) -> None:
+    async def _serve(self, read: list[tuple[MongoSource, list[Watcher]]]) -> None:
         config = self._config.server
         hub = Hub(flush_interval=config.flush_interval, max_write=config.write_buffer)
-        streams = self._streams(assembled, hub)
-        sources = {a.watcher.feed: a for a in assembled}
+        streams = [self._stream(source, watchers, hub) for source, watchers in read]
+        origin = {w.feed: (source, w) for source, watchers in read for w in watchers}
         async with asyncio.TaskGroup() as tasks:
             backfills = Backfills(
                 at_once=self._config.history.backfills,
-                open_messages=lambda feed, start: _messages(sources[feed], start),
+                open_messages=lambda feed, start: _messages(*origin[feed], start),
                 spawn=lambda coroutine, name: tasks.create_task(coroutine, name=name),
                 count=self._metrics.backfills.inc,
             )
             server = Server(
                 hub=hub,
-                watchers=[a.watcher for a in assembled],
+                watchers=[watcher for _, watchers in read for watcher in watchers],
                 backfills=backfills,
                 access=Anonymous(patterns=self._config.auth.anonymous),
                 limits=Limits(
@@ -120,6 +123,7 @@ class Service:
         config = self._config
         public = server.application(self._routes(server))
         numbers = admin.application(streams=streams, metrics=self._metrics)
+        self._listen_to_signals(asyncio.current_task())  # before anybody is told that it runs
         async with (
             _listening(numbers, config.admin.host, config.admin.port) as admin_url,
             _listening(public, config.server.host, config.server.port) as url,
@@ -127,29 +131,22 @@ class Service:
             log.info(f"admin on {admin_url}")
             log.info(f"listening on {url}")
             self._announce(url)
-            self._listen_to_signals(asyncio.current_task())
             await self._stopping.wait()
             log.info("stopping", connections=len(server.connections))
-            await server.drain(config.server.drain)
+            with suppress(asyncio.CancelledError):  # a second signal ends the goodbyes
+                await server.drain(config.server.drain)
         for task in running:
             task.cancel()
 
-    def _streams(self, assembled: list[Assembled], hub: Hub) -> list[Stream]:
-        """One stream for all watchers that can share it."""
-        shared: dict[str, list[Assembled]] = {}
-        for each in assembled:
-            shared.setdefault(each.shares, []).append(each)
-        return [
-            Stream(
-                name="+".join(a.watcher.feed.name for a in group),
-                source=group[0].source,
-                watchers=[a.watcher for a in group],
-                hub=hub,
-                metrics=self._metrics,
-                window=int(self._config.history.window),
-            )
-            for group in shared.values()
-        ]
+    def _stream(self, source: MongoSource, watchers: list[Watcher], hub: Hub) -> Stream:
+        return Stream(
+            name="+".join(watcher.feed.name for watcher in watchers),
+            source=source,
+            watchers=watchers,
+            hub=hub,
+            metrics=self._metrics,
+            window=int(self._config.history.window),
+        )
 
     def _listen_to_signals(self, main: "asyncio.Task[Any] | None") -> None:
         loop = asyncio.get_running_loop()
@@ -182,21 +179,27 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncGenerat
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        await _listen(web.TCPSite(runner, host, port, backlog=BACKLOG), host, port)
         name = f"[{host}]" if ":" in host else host
         yield f"http://{name}:{runner.addresses[0][1]}"
-    except OSError as error:
-        raise BridgeError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     finally:
         await runner.cleanup()
 
 
+async def _listen(site: web.TCPSite, host: str, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        why = "the port is in use; choose another one" if taken else error.strerror
+        raise BridgeError(f"cannot listen on {host}:{port}: {why}") from error
+
+
 async def _messages(
-    assembled: Assembled, start: str
+    source: MongoSource, watcher: Watcher, start: str
 ) -> AsyncGenerator[tuple[list[Message], str], None]:
     """A watcher's messages as read again from the oplog, batch by batch."""
-    async with aclosing(assembled.source.read(start)) as batches:
+    async with aclosing(source.read(start)) as batches:
         async for batch in batches:
-            messages = [m for change in batch.changes for m in assembled.watcher.messages(change)]
-            yield messages, batch.head
+            yield [m for change in batch.changes for m in watcher.messages(change)], batch.head
             await asyncio.sleep(0)  # live traffic first

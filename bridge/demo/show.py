@@ -1,9 +1,11 @@
 """``demo``: everything in one process, to be looked at in a browser."""
 
 import asyncio
+import signal
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 import yaml
@@ -16,17 +18,23 @@ from bridge.service import Service
 
 
 async def show(*, port: int, mongod: str | None) -> None:
-    """Runs until interrupted: mongod, a writer of orders, and the bridge with its page.
+    """Runs until SIGINT or SIGTERM: mongod, a writer of orders, and the bridge with its page.
 
     Raises ConfigError where there is no mongod to run, BridgeError where it cannot start.
     """
     server = Mongod(binary=Mongod.find(mongod))
+    _end_on_signal(asyncio.current_task())
     click.echo("starting MongoDB …")
-    await asyncio.to_thread(server.start)
-    try:
+    # mongod starts and stops while the loop stands still: no signal can come between.
+    with suppress(asyncio.CancelledError), server:
         await _serve(server.uri, port)
-    finally:
-        await asyncio.to_thread(server.stop)
+
+
+def _end_on_signal(task: "asyncio.Task[Any] | None") -> None:
+    """Until the service listens to signals itself."""
+    if task:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 async def _serve(uri: str, port: int) -> None:
