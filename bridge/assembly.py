@@ -1,9 +1,7 @@
 """From the configuration and the cluster to watchers: every decision made at the start."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-
-import structlog
 
 from bridge.config import Config, WatcherConfig
 from bridge.encode import Encoder
@@ -11,15 +9,13 @@ from bridge.errors import ConfigError
 from bridge.events import START_OF_INSTANT, Namespace
 from bridge.feed import Feed
 from bridge.history import History
-from bridge.images import OFF, Images, Need, resolve
+from bridge.images import LOOKUP, OFF, Images, Need, resolve
 from bridge.mongo import Mongo, describe
 from bridge.pipelines import Stage, load_stages, mentions, prepare, rewrites
 from bridge.routing import Route
 from bridge.source import MongoSource
 from bridge.templates import Pattern, Rule, Template, overlaps
 from bridge.watcher import Watcher, tag_of
-
-log = structlog.get_logger("bridge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +50,11 @@ class Assembled:
     plan: Plan
     images: Images
     watcher: Watcher
+
+    @property
+    def warnings(self) -> list[str]:
+        """What works, but not exactly; with what would make it exact."""
+        return list(_warnings(self.plan, self.images))
 
     @property
     def stream(self) -> tuple[Namespace, Images, str]:
@@ -97,7 +98,6 @@ async def assemble(
 ) -> Assembled:
     """A plan made real; raises ConfigError where the collection lacks what it needs."""
     images = resolve(plan.need, await mongo.imaged(plan.scope))
-    _warn(plan, images)
     feed = Feed(
         name=plan.name,
         tag=_tag(plan, images, identity),
@@ -160,19 +160,17 @@ def _tag(plan: Plan, images: Images, identity: str) -> str:
     )
 
 
-def _warn(plan: Plan, images: Images) -> None:
-    looked_up = images.full_document == "updateLookup"
+def _warnings(plan: Plan, images: Images) -> Iterator[str]:
+    looked_up = images.full_document == LOOKUP
     if looked_up and mentions(plan.stages, "fullDocument"):
-        log.warning(
+        yield (
             "a pipeline reads fullDocument, which is looked up later: what it lets through can "
-            "differ between two readings; enable images to make it exact",
-            watcher=plan.name,
+            "differ between two readings; enable images to make it exact"
         )
     elif looked_up and plan.need.routes_by_field:
-        log.warning(
-            "the channel depends on a looked-up document: two readings can differ; "
-            "enable images to make it exact",
-            watcher=plan.name,
+        yield (
+            "the channel depends on a document that is looked up later: two readings can differ; "
+            "enable images to make it exact"
         )
     if plan.need.routes_by_field and images.full_document_before_change == OFF:
-        log.warning("no pre-images: deletes become a resync of every channel", watcher=plan.name)
+        yield "without pre-images every delete is a resync of all channels"

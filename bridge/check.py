@@ -132,7 +132,8 @@ async def _watcher(mongo: Mongo, config: Config, plan: Plan) -> Finding:
         f"{plan.config.watch} as {plan.config.mode}; full document {images.full_document}, "
         f"before change {images.full_document_before_change}"
     )
-    return Finding("✓", what, found)
+    warnings = assembled.warnings
+    return Finding("!" if warnings else "✓", what, found, "; ".join(warnings))
 
 
 def _span(seconds: int) -> str:

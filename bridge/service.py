@@ -77,6 +77,9 @@ class Service:
                 )
                 for plan in planned
             ]
+            for each in assembled:
+                for warning in each.warnings:
+                    log.warning(warning, watcher=each.plan.name)
             await self._serve(sources(assembled, mongo))
         finally:
             await mongo.close()
