@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks.fanout import measure_fanout
 from benchmarks.latency import measure_latency
 from benchmarks.load import build_load
-from benchmarks.machine import describe
+from benchmarks.machine import Bystanders, describe
 from benchmarks.reconnect import measure_reconnect
 from benchmarks.report import Section, markdown, show
 from benchmarks.stand import Stand
@@ -41,6 +41,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bridge-bench-") as directory, Mongod() as mongod:
         stand = Stand(
             uri=mongod.uri,
+            mongod=mongod.pid,
             directory=Path(directory),
             server_core=cores[0],
             load=build_load(),
@@ -54,6 +55,7 @@ def main() -> int:
 def _run(stand: Stand, asked: argparse.Namespace) -> None:
     console = Console()
     heading = describe(stand)
+    bystanders = Bystanders(stand)
     for line in heading:
         console.print(line, highlight=False)
     sections = []
@@ -61,6 +63,8 @@ def _run(stand: Stand, asked: argparse.Namespace) -> None:
         with console.status(f"measuring {name}"):
             sections.append(MEASUREMENTS[name](stand))
         show(console, sections[-1])
+    heading.append(bystanders.describe())
+    console.print(heading[-1])
     if output := asked.output or (PAGE if set(asked.only) == set(MEASUREMENTS) else None):
         output.write_text(markdown(heading, sections))
         console.print(f"written to {output}")

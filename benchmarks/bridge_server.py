@@ -1,96 +1,19 @@
-"""The bridge under measurement: one watcher, one channel, fed by inserts."""
+"""The bridge under measurement: one watcher, one channel."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import ClassVar, Self
 
 import yaml
 
-from benchmarks.arrivals import delays
-from benchmarks.load import Delivered, Load
+from benchmarks.fed_server import FedServer
 from benchmarks.process import Process
 from benchmarks.stand import DATABASE, Stand
-from benchmarks.writer import documents, write_burst, write_paced
 
+NAME = "bridge"
 CHANNEL = "bench"
-PATH = f"/sse?channel={CHANNEL}"
-PROBES = 100
-"""Of how many clients the arrivals are logged."""
 
 
-class BridgeServer:
-    """A running bridge that watches one collection; ended on leaving the context."""
-
-    name = "bridge"
-    bursts: ClassVar[Mapping[int, int]] = {100: 20_000, 1_000: 5_000, 5_000: 1_000}
-
-    def __init__(self, stand: Stand, *, collection: str, mode: str) -> None:
-        self._stand = stand
-        self._documents = documents(stand.client, collection)
-        self._next = 1
-        self.process = _started(stand, collection, mode)
-        try:
-            found = self.process.wait_for(r"listening on http://127\.0\.0\.1:(\d+)")
-        except BaseException:
-            self.process.__exit__(None, None, None)
-            raise
-        self._port = int(found[1])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.process.__exit__(None, None, None)
-
-    @contextmanager
-    def connected(self, clients: int, *arguments: str) -> Iterator[Load]:
-        """That many live connections, counting messages and the server's CPU time."""
-        with self.connecting(clients, *arguments) as load:
-            load.wait_ready()
-            yield load
-
-    @contextmanager
-    def connecting(self, clients: int, *arguments: str) -> Iterator[Load]:
-        """The same while they are still on their way."""
-        known = ["-n", str(clients), "--messages", "--live", "live"]
-        known += ["--pid", str(self.process.pid), *arguments]
-        load = Load(
-            self._stand.load, self._stand.directory, port=self._port, path=PATH, arguments=known
-        )
-        try:
-            yield load
-        finally:
-            load.kill()
-
-    def run(
-        self, clients: int, *, count: int, rate: int, arguments: Sequence[str]
-    ) -> tuple[Delivered, list[float]]:
-        """Writes ``count`` documents (rate 0: as fast as it goes) and counts their messages.
-
-        Gives also the delays, in ms, from the acknowledgement of the write to the arrivals at
-        100 of the clients.
-        """
-        log = self._stand.file("arrivals.log")
-        known = ["-e", str(clients * count), "--first", str(self._next)]
-        if rate:
-            known += ["--log", str(log), "--log-every", str(max(1, clients // PROBES))]
-        with self.connected(clients, *known, *arguments) as load:
-            acknowledged = self.write(count, rate)
-            found = load.result()
-        return found, delays(log, acknowledged) if rate else []
-
-    def write(self, count: int, rate: int) -> dict[int, int]:
-        """Writes the next documents; gives when each was acknowledged (not in a burst)."""
-        first = self._next
-        self._next += count
-        if rate:
-            return write_paced(self._documents, first=first, count=count, rate=rate)
-        write_burst(self._documents, first=first, count=count)
-        return {}
-
-
-def _started(stand: Stand, collection: str, mode: str) -> Process:
+def start_bridge(stand: Stand, *, collection: str, mode: str) -> FedServer:
+    """A bridge that watches the collection."""
     config = {
         "mongo": {"uri": stand.uri},
         "server": {"port": 0},
@@ -103,4 +26,6 @@ def _started(stand: Stand, collection: str, mode: str) -> Process:
     file = stand.file(f"{collection}-{mode}.yaml")
     file.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "bridge", "run", "-c", str(file)]
-    return Process(command, core=stand.server_core, log=file.with_suffix(".log"))
+    process = Process(command, core=stand.server_core, log=file.with_suffix(".log"))
+    path = f"/sse?channel={CHANNEL}"
+    return FedServer(stand, name=NAME, collection=collection, process=process, path=path)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.arrivals import percentile
-from benchmarks.bridge_server import PROBES, BridgeServer
+from benchmarks.bridge_server import NAME, start_bridge
+from benchmarks.fed_server import PROBES, FedServer
 from benchmarks.load import Delivered
 from benchmarks.nchan import NchanServer, nchan_missing
 from benchmarks.report import Aim, Row, Section
@@ -83,11 +84,11 @@ def measure_fanout(stand: Stand) -> Section:
     return _section(phases, notes)
 
 
-def _bridge(stand: Stand, clients: int) -> BridgeServer:
+def _bridge(stand: Stand, clients: int) -> FedServer:
     # A collection of its own each time: at its start the bridge reads what was written before.
     collection = f"{COLLECTION}_{clients}"
     stand.collection(collection, images=False)
-    return BridgeServer(stand, collection=collection, mode="full")
+    return start_bridge(stand, collection=collection, mode="full")
 
 
 def _phases(server: Server, clients: int) -> Iterator[Phase]:
@@ -136,7 +137,7 @@ def _row(phase: Phase) -> Row:
 
 
 def _aims(phases: Sequence[Phase]) -> Iterator[Aim]:
-    ours = {(p.clients, p.rate): p.found for p in phases if p.server == BridgeServer.name}
+    ours = {(p.clients, p.rate): p.found for p in phases if p.server == NAME}
     theirs = {(p.clients, p.rate): p.found for p in phases if p.server == NchanServer.name}
     for clients, rate in sorted(ours.keys() & theirs.keys()):
         cpu, yardstick = ours[clients, rate].cpu_us, theirs[clients, rate].cpu_us

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import bridge
+from benchmarks.process import cpu_seconds
 from benchmarks.stand import Stand
 
 PACKAGES = ("pymongo", "aiohttp", "orjson")
@@ -22,12 +23,43 @@ def describe(stand: Stand) -> list[str]:
     return [
         f"Date: {today}",
         f"Machine: {_processor()}, {os.cpu_count()} cores, {_memory()} GiB, {platform.system()} "
-        f"{platform.release()}; load average before the run {os.getloadavg()[0]:.2f}",
+        f"{platform.release()}",
         f"Versions: Python {platform.python_version()}, {', '.join(_packages())}, "
         f"mongod {mongod}, {_nginx()}",
-        f"The server under measurement has core {stand.server_core} to itself; mongod, the writer "
-        "and the load client share the other.",
+        f"The server under measurement runs on core {stand.server_core}; mongod, the writer and "
+        "the load client share the rest.",
     ]
+
+
+class Bystanders:
+    """What else the machine did while we measured."""
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand = stand
+        self._begin = _times()
+        self._own_begin = self._own()
+
+    def describe(self) -> str:
+        """The share of all cores' time that went to others since the start, in a sentence."""
+        times = _times()
+        spent = [after - before for before, after in zip(self._begin, times, strict=True)]
+        user, nice, system, _idle, _waiting, irq, softirq, stolen, *_ = spent
+        busy = user + nice + system + irq + softirq
+        ours = (self._own() - self._own_begin) * os.sysconf("SC_CLK_TCK")
+        others = max(0.0, busy - ours) / sum(spent)
+        return (
+            f"During the run {others:.0%} of all cores' time went to other processes and "
+            f"{stolen / sum(spent):.0%} to other machines on the same host; above a few per cent, "
+            "latencies and rates suffer from it"
+        )
+
+    def _own(self) -> float:
+        """CPU seconds of this process, of its ended children, and of mongod."""
+        return sum(os.times()[:4]) + cpu_seconds(self._stand.mongod)
+
+
+def _times() -> list[int]:
+    return [int(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
 
 
 def _processor() -> str:

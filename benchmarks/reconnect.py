@@ -1,6 +1,7 @@
 """Reconnect storm: all clients come back at once, each with its cursor."""
 
-from benchmarks.bridge_server import BridgeServer
+from benchmarks.bridge_server import start_bridge
+from benchmarks.fed_server import FedServer
 from benchmarks.load import Delivered
 from benchmarks.report import Aim, Section
 from benchmarks.stand import Stand
@@ -27,7 +28,7 @@ the load client checks the running number in each."""
 def measure_reconnect(stand: Stand) -> Section:
     """Measures the seconds until all are live again, and that nothing is lost."""
     stand.collection(COLLECTION, images=False)
-    with BridgeServer(stand, collection=COLLECTION, mode="full") as server:
+    with start_bridge(stand, collection=COLLECTION, mode="full") as server:
         arguments = ["-e", str(CLIENTS * SEEN), "-d", "20"]
         with server.connected(CLIENTS, *arguments) as load:
             server.write(SEEN, 2 * RATE)
@@ -37,7 +38,7 @@ def measure_reconnect(stand: Stand) -> Section:
     return _section(before, after)
 
 
-def _come_back(server: BridgeServer, cursor: str) -> Delivered:
+def _come_back(server: FedServer, cursor: str) -> Delivered:
     expected = CLIENTS * (MISSED + AFTER)
     arguments = ["-c", str(CLIENTS), "-H", f"Last-Event-ID: {cursor}"]
     arguments += ["--first", str(SEEN + 1), "-e", str(expected), "-d", "20"]

@@ -19,6 +19,8 @@ class Stand:
     """
 
     uri: str
+    mongod: int
+    """The pid of mongod."""
     directory: Path
     server_core: int
     load: Path

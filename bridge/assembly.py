@@ -2,18 +2,23 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from bridge.config import Config, WatcherConfig
+from bridge.config import Config, SnapshotConfig, WatcherConfig
 from bridge.encode import Encoder
 from bridge.errors import ConfigError
 from bridge.events import START_OF_INSTANT, Namespace
+from bridge.extended_json import from_extended_json
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.images import LOOKUP, OFF, Images, Need, resolve
 from bridge.mongo import Mongo, describe
+from bridge.mutation import MutationFields
 from bridge.pipelines import Stage, load_stages, mentions, prepare, rewrites
 from bridge.routing import Route
+from bridge.snapshots import Origin
 from bridge.source import MongoSource
+from bridge.state import State
 from bridge.templates import Pattern, Rule, Template, overlaps
 from bridge.watcher import Watcher, tag_of
 
@@ -27,6 +32,13 @@ class Plan:
     scope: Namespace
     stages: tuple[Stage, ...]
     rule: Rule
+
+    @property
+    def keep(self) -> tuple[str, ...]:
+        """The fields of a document that are needed also where it is too large to be read."""
+        fields = self.rule.fields if isinstance(self.rule, Template) else ()
+        letter = ("channel", "name") if self.config.outbox else ()
+        return *fields, *self.config.mutation_id, *letter
 
     @property
     def need(self) -> Need:
@@ -50,6 +62,23 @@ class Assembled:
     plan: Plan
     images: Images
     watcher: Watcher
+    state: State | None
+    """Where snapshots are read, if it offers any."""
+    max_message: int
+
+    @property
+    def origin(self) -> Origin | None:
+        """How its state is read and written."""
+        config = self.plan.config
+        if self.state is None:
+            return None
+        return Origin(
+            state=self.state,
+            json=config.json_form,
+            wide=not self.plan.scope.coll,
+            max_message=self.max_message,
+            mutations=MutationFields(config.mutation_id),
+        )
 
     @property
     def warnings(self) -> list[str]:
@@ -81,7 +110,8 @@ def _plan(config: Config, name: str, watcher: WatcherConfig) -> Plan:
     wide = not scope.coll
     stages = load_stages(config.pipelines, watcher.pipelines, watcher=name, wide=wide)
     try:
-        rule: Rule = (Pattern if _names_channels(stages) else Template)(watcher.channel)
+        named = _names_channels(stages) or watcher.outbox is True
+        rule: Rule = (Pattern if named else Template)(watcher.channel)
     except ConfigError as error:
         hint = "" if "*" not in watcher.channel else "; a pattern needs a pipeline sets _channel"
         raise ConfigError(f"watchers.{name}.channel: {error}{hint}") from error
@@ -94,7 +124,12 @@ def _names_channels(stages: Sequence[Stage]) -> bool:
 
 
 async def assemble(
-    plan: Plan, *, mongo: Mongo, identity: str, config: Config, refuse: Callable[[str, str], None]
+    plan: Plan,
+    *,
+    mongo: Mongo,
+    identity: str,
+    config: Config,
+    refuse: Callable[[str, str, Any], None],
 ) -> Assembled:
     """A plan made real; raises ConfigError where the collection lacks what it needs."""
     images = resolve(plan.need, await mongo.imaged(plan.scope))
@@ -119,9 +154,33 @@ async def assemble(
             max_message=config.server.max_message,
             rewritten=rewrites(plan.stages, "fullDocument"),
         ),
-        refuse=lambda reason: refuse(plan.name, reason),
+        refuse=lambda reason, key=None: refuse(plan.name, reason, key),
+        mutations=MutationFields(plan.config.mutation_id),
+        outbox=_outbox(plan),
     )
-    return Assembled(plan, images, watcher)
+    return Assembled(plan, images, watcher, _state(plan, mongo), config.server.max_message)
+
+
+def _state(plan: Plan, mongo: Mongo) -> State | None:
+    """Snapshots need a query: from the channel template, or from the operator."""
+    snapshot, template = plan.config.snapshot, isinstance(plan.rule, Template)
+    if snapshot is False or plan.config.outbox is True or not (template or snapshot is not True):
+        return None
+    chosen = SnapshotConfig() if snapshot is True else snapshot
+    return State(
+        mongo,
+        scope=plan.scope,
+        rule=plan.rule if isinstance(plan.rule, Template) else None,
+        stages=plan.stages,
+        filter=from_extended_json(chosen.filter),
+        projection=chosen.projection,
+        limit=chosen.limit,
+    )
+
+
+def _outbox(plan: Plan) -> Callable[[Namespace], bool]:
+    outbox = plan.config.outbox
+    return lambda ns: outbox is True or ns.coll == outbox
 
 
 def sources(
@@ -136,8 +195,7 @@ def sources(
 
 def _source(group: list[Assembled], mongo: Mongo) -> MongoSource:
     plan, images = group[0].plan, group[0].images
-    routing = [each.plan.rule for each in group]
-    keep = {field for rule in routing if isinstance(rule, Template) for field in rule.fields}
+    keep = {field for each in group for field in each.plan.keep}
     return MongoSource(
         mongo,
         scope=plan.scope,

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from bridge.errors import BridgeError, HistoryLost, MongoError
@@ -69,8 +70,21 @@ class _Reading:
     feed: Feed
     start: str
     at: str
+    """Everything up to here has been given, or is being given, to those who wait."""
     waits: list[_Wait] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
+
+    def suits(self, wait: _Wait) -> bool:
+        """Whether one more may join: not where it is past, ending, or much longer than needed."""
+        if not self.waits or self.feed is not wait.feed or self.at > wait.place:
+            return False
+        rest = seconds_of(self.feed.history.floor) - seconds_of(self.at)
+        return rest <= _company(wait.stretch)
+
+
+def _company(stretch: int) -> int:
+    """The longest reading, in seconds of oplog, that serves a stretch without holding it up."""
+    return 2 * stretch + SLACK
 
 
 class Backfills:
@@ -99,7 +113,7 @@ class Backfills:
         MongoDB cannot be asked at the moment.
         """
         wait = _Wait(feed, reader, asyncio.get_running_loop().create_future())
-        reading = next((r for r in self._readings if r.feed is feed and r.at <= wait.place), None)
+        reading = next((r for r in self._readings if r.suits(wait)), None)
         if reading:
             reading.waits.append(wait)
         else:
@@ -125,7 +139,7 @@ class Backfills:
             together = [
                 wait
                 for wait in self._queue
-                if wait.feed is first.feed and wait.stretch <= 2 * first.stretch + SLACK
+                if wait.feed is first.feed and wait.stretch <= _company(first.stretch)
             ]
             self._queue = [wait for wait in self._queue if wait not in together]
             start = time_of(min(wait.place for wait in together))
@@ -133,6 +147,12 @@ class Backfills:
             self._readings.add(reading)
             self._count()
             reading.task = self._spawn(self._run(reading), f"backfill {first.feed.name}")
+            reading.task.add_done_callback(partial(self._end, reading))
+
+    def _end(self, reading: _Reading, _task: asyncio.Task[None]) -> None:
+        """Frees the slot; not the task's own work, since it may be cancelled before it begins."""
+        self._readings.discard(reading)
+        self._start_readings()
 
     async def _run(self, reading: _Reading) -> None:
         try:
@@ -145,15 +165,13 @@ class Backfills:
         except MongoError as error:
             _settle(reading, error)
         finally:
-            self._readings.discard(reading)
             _settle(reading, None)
-            self._start_readings()
 
     async def _read(self, reading: _Reading) -> None:
         async with aclosing(self._open_messages(reading.feed, reading.start)) as batches:
             async for messages, head in batches:
+                reading.at = max(reading.at, head)  # who joins meanwhile has missed this batch
                 await self._give(reading, messages, head)
-                reading.at = max(reading.at, head)
                 if reading.at >= reading.feed.history.floor or not reading.waits:
                     return
 

@@ -76,12 +76,18 @@ def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _fields(value: tuple[str, ...]) -> tuple[str, ...]:
+    if any("" in field.split(".") or "$" in field for field in value):
+        raise ValueError('dotted fields such as "_meta.mutationId", no part empty or with a $')
+    return value
+
+
 def _off(value: object) -> object:
     # YAML 1.1 reads a bare off as false.
     return "off" if value is False else value
 
 
-def _number(default: float, least: float, most: float, unit: str) -> Any:
+def _number(default: float | None, least: float, most: float, unit: str) -> Any:
     allowed = f"{unit} from {least} to {most}"
     return Field(default=default, ge=least, le=most, description=allowed)
 
@@ -152,6 +158,22 @@ class HistoryConfig(Section):
     backfills: int = _number(4, 1, 64, "a whole number")
 
 
+class SnapshotConfig(Section):
+    """Which documents a snapshot holds, and which parts of them."""
+
+    filter: dict[str, Any] = Field(default_factory=dict, description="a MongoDB query")
+    projection: Annotated[dict[str, Any] | None, Field(description="a MongoDB projection")] = None
+    limit: Annotated[int | None, _number(None, 1, 10_000_000, "a whole number")] = None
+
+
+class BatchConfig(Section):
+    """How messages are collected before they are sent."""
+
+    window: float = _number(0, 0, 60, "seconds")
+    max_messages: int = _number(100, 1, 1000, "a whole number")
+    conflate: Annotated[bool, Field(description="true or false")] = False
+
+
 class WatcherConfig(Section):
     """One view of a change stream."""
 
@@ -171,6 +193,17 @@ class WatcherConfig(Section):
     ] = _one_of("auto", "auto", "off", "whenAvailable", "required")
     # The attribute has another name than the key since pydantic's models have a method json.
     json_form: Literal["plain", "relaxed"] = _one_of("plain", "plain", "relaxed", alias="json")
+
+    snapshot: bool | SnapshotConfig = Field(
+        True, description="true, false or a mapping of filter, projection and limit"
+    )
+    mutation_id: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_fields)] = Field(
+        ("_mutationId", "_meta.mutationId"), description="a list of dotted fields"
+    )
+    outbox: bool | str = Field(
+        False, description="true, false or, in a scope wider than a collection, one's name"
+    )
+    batch: BatchConfig = BatchConfig()
 
     @property
     def scope(self) -> Namespace:

@@ -6,14 +6,17 @@ memory, then it joins the hub again. Never both: each connection has one writer 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from typing import Protocol
 
 from bridge import frames
 from bridge.audience import Interest
-from bridge.errors import HistoryLost, MongoError
-from bridge.events import Message, Place
+from bridge.errors import HistoryLost, MongoError, Unavailable
+from bridge.events import Chunk, Message, Place
 from bridge.feed import Feed
+from bridge.history import weight
 from bridge.hub import Hub
 
 ROUNDS = 3
@@ -27,6 +30,9 @@ NOWHERE = Place({})
 POLL = 0.01
 """Seconds between two looks at a socket that has to drain, or at a watcher that has to start."""
 
+COME_BACK = (1000, 4000)
+"""Milliseconds, jittered, after which a client is asked to come back."""
+
 RETRY = 1.0
 """Seconds until the oplog is asked again after MongoDB could not be reached."""
 
@@ -39,6 +45,14 @@ class Backfills(Protocol):
 
         Raises HistoryLost where the oplog no longer has it.
         """
+        ...
+
+
+class Snapshots(Protocol):
+    """The state of channels."""
+
+    def read(self, feed: Feed, channels: tuple[str, ...]) -> AsyncGenerator[Chunk, None]:
+        """Chunks of the channels' state, all at one position; raises Unavailable."""
         ...
 
 
@@ -60,6 +74,7 @@ class Connection:
         "_place",
         "_rounds",
         "_sent",
+        "_snapshots",
         "_transport",
         "_waiter",
         "beaten",
@@ -79,6 +94,7 @@ class Connection:
         lost: Mapping[Feed, str],
         period: float,
         max_write: int,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.session = session
         self.period = period
@@ -89,6 +105,7 @@ class Connection:
         self._interest = interest
         self._place = place
         self._lost = lost
+        self._snapshots = snapshots
         self._max_write = max_write
         self._farewell = b""
         self._live = False
@@ -143,15 +160,13 @@ class Connection:
         """Serves the client until goodbye; cancelled when the client has left."""
         self._write(self._interest.framed(opening))
         del opening
-        loop = asyncio.get_running_loop()
         try:
             while not self._farewell:
                 await self._catch_up()
                 if self._level and not self._farewell:
-                    self._waiter = loop.create_future()
+                    self._waiter = asyncio.get_running_loop().create_future()
                     await self._waiter
-            if self._transport.get_write_buffer_size() <= self._max_write:
-                self._write(self._interest.framed(self._farewell))
+            self._write(self._interest.framed(self._farewell))
         finally:
             self._hub.leave(self, self._interest)
 
@@ -159,12 +174,17 @@ class Connection:
 
     async def _catch_up(self) -> None:
         while not self._farewell and not self._level:
-            await self._drain()
+            if not await self._drained():
+                return
+            if self._snapshots and (stateless := self._stateless()):
+                await self._give_state(self._snapshots, *stateless)
+                continue
             self._resync()
-            behind = self._below_memory()
-            if behind:
+            if behind := self._below_memory():
                 await self._fetch(behind)
-            elif not self._replay() and not await self._starting():
+            elif self._replay():
+                await asyncio.sleep(0)  # others first; and here a client that has left is noticed
+            elif not await self._starting():
                 self._join()
                 return
 
@@ -184,6 +204,7 @@ class Connection:
     def _join(self) -> None:
         if not self._live:
             self._live = True
+            self._snapshots = None  # from now on a loss is always a resync
             self._write(self._interest.framed(frames.live(self._place.cursor)))
             self.beaten = asyncio.get_running_loop().time()
         self._level = True
@@ -221,7 +242,38 @@ class Connection:
 
     def _lose(self, feed: Feed, reason: str) -> None:
         self._lost = {**self._lost, feed: reason}
-        self._resync()
+        if self._snapshots is None:
+            self._resync()
+
+    def _stateless(self) -> tuple[Feed, tuple[str, ...]] | None:
+        """The first watcher whose state is to be given, if any: no place in it, or a lost one."""
+        for feed, channels in self._interest.feeds:
+            if feed.started and (feed in self._lost or self._place.at(feed.tag) is None):
+                return feed, channels
+        return None
+
+    async def _give_state(
+        self, snapshots: Snapshots, feed: Feed, channels: tuple[str, ...]
+    ) -> None:
+        place = self._place
+        try:
+            async with aclosing(snapshots.read(feed, channels)) as chunks:
+                async for chunk in chunks:
+                    if not await self._drained():
+                        return
+                    last = not chunk.more and chunk.channel == channels[-1]
+                    if last:
+                        place = Place({**self._place.parts, feed.tag: chunk.position})
+                    self._show(chunk, place.cursor if last else "")
+        except Unavailable:
+            self.end("unavailable", reconnect=True, delay=random.randint(*COME_BACK))
+            return
+        self._place = place
+        self._lost = {other: why for other, why in self._lost.items() if other is not feed}
+
+    def _show(self, chunk: Chunk, cursor: str) -> None:
+        frame = frames.snapshot(chunk.channel, chunk.documents, more=chunk.more, cursor=cursor)
+        self._write(self._interest.framed(frame))
 
     async def _fetch(self, feed: Feed) -> None:
         if self._rounds >= ROUNDS * len(self._interest.feeds):
@@ -237,8 +289,8 @@ class Connection:
 
     @property
     def satisfied(self) -> bool:
-        """Never: it wants everything up to memory."""
-        return False
+        """Only once it has to say goodbye: until then it wants everything up to memory."""
+        return bool(self._farewell)
 
     def place_in(self, feed: Feed) -> str:
         """Where the connection stands in one watcher's sequence; it must stand somewhere."""
@@ -259,8 +311,9 @@ class Connection:
             if self._place.due(feed.tag, message.position)
         ]
         due.sort(key=lambda message: message.position)
-        for piece in _pieces(due, self._max_write):
-            await self._drain()
+        for piece in _pieces(due, len(channels), self._max_write):
+            if not await self._drained():
+                return
             framed = frames.messages(piece, tag=feed.tag, place=self._place, channels=channels)
             self._write(self._interest.framed(b"".join(framed)))
             self._place = self._place.moved(feed.tag, piece[-1].position)
@@ -272,25 +325,26 @@ class Connection:
         self._transport.write(data)
         self._sent += len(data)
 
-    async def _drain(self) -> None:
+    async def _drained(self) -> bool:
         # Looked at now and then: the transport tells only its protocol when it has drained.
         while self._transport.get_write_buffer_size() > LOW_WATER and not self._farewell:  # noqa: ASYNC110
             await asyncio.sleep(POLL)
+        return not self._farewell
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
 
 
-def _pieces(messages: list[Message], limit: int) -> Iterable[list[Message]]:
-    """The messages in runs of at most ``limit`` bytes, at least one message each."""
+def _pieces(messages: list[Message], channels: int, limit: int) -> Iterable[list[Message]]:
+    """The messages in runs of about ``limit`` bytes, at least one message each."""
     piece: list[Message] = []
-    size = 0
+    room = limit
     for message in messages:
-        if piece and size + len(message.body) > limit:
+        room -= weight(message, channels)
+        if piece and room < 0:
             yield piece
-            piece, size = [], 0
+            piece, room = [], limit - weight(message, channels)
         piece.append(message)
-        size += len(message.body)
     if piece:
         yield piece

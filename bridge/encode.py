@@ -3,6 +3,7 @@
 ``docs/protocol.md``, "Messages", has the fields and the fallbacks.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 import orjson
@@ -38,25 +39,34 @@ class Encoder:
         self._max_message = max_message
         self._rewritten = rewritten
 
-    def tail(self, change: Change, op: str) -> bytes:
+    def tail(self, change: Change, op: str, mutation: str = "") -> bytes:
         """The JSON of a message from ``op`` on: what is the same on every channel."""
         content = {} if op in _WITHOUT_DOCUMENT else self._content(change, op)
-        tail = self._dumps(self._around(change, op, content))
+        around = self._around(change, mutation)
+        tail = self._dumps({"op": op, "key": change.key, **content, **around})
         if len(tail) > self._max_message:
-            ref = {"mode": "ref", "reason": TOO_LARGE}
-            tail = self._dumps(self._around(change, op, ref if content else {}, bare=True))
+            ref = {"mode": "ref", "reason": TOO_LARGE} if content else {}
+            around.pop("headers", None)
+            tail = self._dumps({"op": op, "key": change.key, **ref, **around})
         return tail[1:]
 
-    def _around(
-        self, change: Change, op: str, content: dict[str, Any], *, bare: bool = False
-    ) -> dict[str, Any]:
-        fields = {"op": op, "key": change.key, **content, "time": change.wall}
+    def letter(self, fields: Iterable[tuple[str, Any]], change: Change) -> bytes:
+        """The JSON of an outbox message from its name on; empty where it is too large."""
+        tail = self._dumps({**dict(fields), **_transaction(change)})
+        return tail[1:] if len(tail) <= self._max_message else b""
+
+    def _around(self, change: Change, mutation: str) -> dict[str, Any]:
+        fields: dict[str, Any] = {"time": change.wall}
+        if mutation:
+            fields["mutationId"] = mutation
         if self._wide:
             fields["ns"] = {"db": change.ns.db, "coll": change.ns.coll}
         if isinstance(change.name, str) and 0 < len(change.name) <= _LONGEST_NAME:
             fields["name"] = change.name
-        if isinstance(change.headers, dict) and not bare:
+        if isinstance(change.headers, dict):
             fields["headers"] = change.headers
+        if change.txn:
+            fields |= _transaction(change)
         return fields
 
     def _content(self, change: Change, op: str) -> dict[str, Any]:
@@ -109,3 +119,7 @@ class Encoder:
 
     def _dumps(self, value: Any) -> bytes:
         return dumps(value, self._json)
+
+
+def _transaction(change: Change) -> dict[str, Any]:
+    return {"txn": {"id": change.txn, "index": change.ordinal - 1}} if change.txn else {}

@@ -14,7 +14,14 @@ class PipelineError(ConfigError):
 
 
 class MongoError(BridgeError):
-    """MongoDB cannot be reached or answered with an error that may pass."""
+    """MongoDB cannot be reached or answered with an error that may pass.
+
+    ``code`` is MongoDB's own, 0 where it gave none.
+    """
+
+    def __init__(self, text: str, *, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class MongoRefused(MongoError):
@@ -68,6 +75,14 @@ class UnknownChannel(RequestError):
     status = 404
     code = "unknown_channel"
     title = "Unknown channel"
+
+
+class NoSnapshot(RequestError):
+    """The channel's state cannot be read by its name, or the operator has switched that off."""
+
+    status = 404
+    code = "no_snapshot"
+    title = "No snapshot"
 
 
 class HistoryGone(RequestError):

@@ -175,6 +175,8 @@ class Change(NamedTuple):
     """``_event`` as the pipeline set it."""
     headers: Any = None
     """``_headers`` as the pipeline set it."""
+    txn: str = ""
+    """Tells the transaction from others, for a change that is part of one."""
     withheld: str = ""
     """Why the documents are here for routing only: ``too_large`` or ``no_document``."""
 
@@ -205,3 +207,13 @@ class Batch:
         if first is None or after_change(first.time, first.ordinal) > position:
             return self.changes
         return [c for c in self.changes if after_change(c.time, c.ordinal) > position]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of a channel's documents in a snapshot, their JSON joined by commas."""
+
+    channel: str
+    position: str
+    documents: bytes
+    more: bool

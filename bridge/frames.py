@@ -57,6 +57,17 @@ def resyncs(channels: Sequence[str], reason: str, cursor: str) -> bytes:
     )
 
 
+def snapshot(channel: str, documents: bytes, *, more: bool, cursor: str) -> bytes:
+    """A chunk of a channel's state; only the last chunk of a watcher moves the cursor."""
+    identity = b"id: %b\n" % cursor.encode() if cursor else b""
+    body = b'{"type":"snapshot","channel":%b,"documents":[%b],"more":%b}' % (
+        orjson.dumps(channel),
+        documents,
+        orjson.dumps(more),
+    )
+    return b"event: snapshot\n%bdata: %b\n\n" % (identity, body)
+
+
 def messages(
     run: Sequence[Message], *, tag: str, place: Place, channels: Sequence[str]
 ) -> list[bytes]:
@@ -69,7 +80,11 @@ def messages(
     lead = b"id: " + before.encode()
     rest = after.encode() + b"\ndata: "
     return [
-        resyncs(channels, message.resync, before + message.position + after)
+        resyncs(
+            [message.channel] if message.channel else channels,
+            message.resync,
+            before + message.position + after,
+        )
         if message.resync
         else b"%b%b%b%b\n\n" % (lead, message.position.encode(), rest, message.body)
         for message in run

@@ -1,14 +1,22 @@
 """The newest messages of one watcher, in memory, found by position and by channel."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bridge.events import Message, seconds_of
 
 MESSAGE_COST = 400
 """Bytes that one kept message costs beside its body: objects, list slots, index entry."""
 
+RESYNC_WEIGHT = 256
+"""Bytes, about, of a resync on one channel; it has no body, and is told on each."""
+
 SPARE = 1024
 """Evicted entries that may stay in the lists before these are cut."""
+
+
+def weight(message: Message, channels: int) -> int:
+    """About how many bytes a message becomes on a connection with so many of its channels."""
+    return len(message.body) or RESYNC_WEIGHT * channels
 
 
 class History:
@@ -59,7 +67,7 @@ class History:
         self._evict()
 
     def since(
-        self, place: str, channels: Iterable[str], *, until: str, limit: int
+        self, place: str, channels: Sequence[str], *, until: str, limit: int
     ) -> tuple[list[Message], str]:
         """The messages on these channels after ``place`` and up to ``until``.
 
@@ -76,10 +84,10 @@ class History:
             message = self._messages[sequence - self._first]
             if message.position > until:
                 break
-            if messages and size + len(message.body) > limit:
+            size += weight(message, len(channels))
+            if messages and size > limit:
                 return messages, messages[-1].position
             messages.append(message)
-            size += len(message.body)
         return messages, max(until, place)
 
     def _walk(self, channel: str | None, place: str, found: list[int]) -> None:

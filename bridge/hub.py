@@ -145,7 +145,7 @@ class Hub:
         for feed in dirty:
             self._level(feed)
         ended = self._loop.time()
-        self._not_before = ended + max(self._interval, ended - began)
+        self._not_before = ended + max(self._interval, (ended - began) / 2)
 
     def beat(self, now: float) -> None:
         """Sends a heartbeat to every listener that has not seen its cursor move for long."""
@@ -241,6 +241,7 @@ class Hub:
 
     def _empty(self, feed: Feed) -> None:
         """Sends everybody who follows this watcher to catch up for themselves."""
+        self._replays.clear()  # what is due from it changes although no flush does
         for audience in self._everybody(feed):
             place = audience.place()
             for listener in list(audience.members):

@@ -28,6 +28,13 @@ class Kind:
     """The value of a text; raises ValueError. Lenient: ``canonical`` is the judge."""
     piece: Piece
     """The texts that ``write`` can give."""
+    types: tuple[str, ...]
+    """MongoDB's names of the BSON types that it routes."""
+
+    def values(self, text: str) -> list[Any]:
+        """Every value that ``write`` gives this text for."""
+        both = self.types == ID_TYPES and _object_id(text) is not None
+        return [self.read(text), ObjectId(text)] if both else [self.read(text)]
 
     def canonical(self, text: str) -> bool:
         """Whether ``write`` gives exactly this text for some value."""
@@ -93,14 +100,16 @@ def _date_word() -> Word:
 
 _VALUE = value_piece()
 
-ID = Kind(_write_id, unescaped, _VALUE)
+ID_TYPES = ("objectId", "string")
+
+ID = Kind(_write_id, unescaped, _VALUE, ID_TYPES)
 """What ``{_id}`` routes: an objectId or a string."""
 
 KINDS = {
-    "string": Kind(_write_string, unescaped, _VALUE),
-    "objectId": Kind(_write_object_id, _read_object_id, Piece(((_HEX,) * 24,))),
-    "int": Kind(_write_int, int, Piece(_int_words())),
-    "date": Kind(_write_date, _read_date, Piece((_date_word(),))),
-    "bool": Kind(_write_bool, _read_bool, Piece((word("true"), word("false")))),
+    "string": Kind(_write_string, unescaped, _VALUE, ("string",)),
+    "objectId": Kind(_write_object_id, _read_object_id, Piece(((_HEX,) * 24,)), ("objectId",)),
+    "int": Kind(_write_int, int, Piece(_int_words()), ("int", "long")),
+    "date": Kind(_write_date, _read_date, Piece((_date_word(),)), ("date",)),
+    "bool": Kind(_write_bool, _read_bool, Piece((word("true"), word("false"))), ("bool",)),
 }
 """By the name that a template declares them with."""

@@ -36,6 +36,9 @@ class Metrics:
         self.backfills = Counter(
             "bridge_backfills", "Readings of the oplog for old cursors", registry=self.registry
         )
+        self.snapshots = Counter(
+            "bridge_snapshots", "Readings of the state of channels", registry=self.registry
+        )
 
     def exposition(self) -> bytes:
         """All numbers in Prometheus' text format."""

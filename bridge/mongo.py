@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from inspect import isawaitable
 from typing import Any
@@ -47,10 +48,10 @@ def translated(error: PyMongoError) -> MongoError:
     if isinstance(error, OperationFailure):
         text = str((error.details or {}).get("errmsg", error))
         if error.code in _LOST or error.has_error_label(_NOT_RESUMABLE):
-            return HistoryLost(f"{text} (code {error.code})")
+            return HistoryLost(f"{text} (code {error.code})", code=error.code or 0)
         if error.code in _REFUSED:
             return MongoRefused(f"{text} (code {error.code})")
-        return MongoError(f"{text} (code {error.code})")
+        return MongoError(f"{text} (code {error.code})", code=error.code or 0)
     return MongoError(_brief(error))
 
 
@@ -70,6 +71,7 @@ class Mongo:
         }
         try:
             self._client: Any = _client_class(driver)(uri, **options)
+            self._database = lru_cache(maxsize=256)(self._client.__getitem__)
         except (ConfigurationError, PyMongoError, ValueError) as error:
             raise ConfigError(f"mongo.uri: {error}") from error
 
@@ -90,16 +92,17 @@ class Mongo:
         command: Mapping[str, Any],
         *,
         session: Any = None,
+        raw: bool = False,
         limit: float = ANSWER,
     ) -> Any:
-        """A command's reply within ``limit`` seconds, raw where it is part of a session.
+        """A command's reply within ``limit`` seconds; ``raw``: its documents not yet decoded.
 
         Raises HistoryLost, MongoRefused or MongoError.
         """
         try:
             async with asyncio.timeout(limit):
-                return await self._client[database].command(
-                    command, codec_options=_RAW if session else READ, session=session
+                return await self._database(database).command(
+                    command, codec_options=_RAW if raw else READ, session=session
                 )
         except TimeoutError as error:
             raise MongoError(f"no answer from MongoDB for {limit:.0f} s") from error

@@ -4,8 +4,8 @@ import asyncio
 import random
 import re
 import secrets
-import time
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import orjson
@@ -14,18 +14,20 @@ from aiohttp import HttpVersion11, hdrs, web
 from bridge import frames
 from bridge.answers import Answers
 from bridge.audience import Interest
-from bridge.auth import Access
 from bridge.backfill import Backfills
+from bridge.channels import Channels
 from bridge.connection import Connection
-from bridge.errors import BadCursor, Forbidden, HistoryGone, RequestError, UnknownChannel
-from bridge.events import Cursor, Place, seconds_of
+from bridge.errors import (
+    BadCursor,
+    HistoryGone,
+    RequestError,
+    Unavailable,
+)
+from bridge.events import Cursor
 from bridge.feed import Feed
 from bridge.hub import Hub
 from bridge.paging import Page
-from bridge.watcher import Watcher
-
-SKEW = 60
-"""Seconds that a cursor may lie ahead of the cluster."""
+from bridge.snapshots import Snapshots
 
 LARGEST_LIMIT = 1000
 LONGEST_WAIT = 60.0
@@ -62,16 +64,16 @@ class Server:
         self,
         *,
         hub: Hub,
-        watchers: Sequence[Watcher],
+        channels: Channels,
         backfills: Backfills,
-        access: Access,
+        snapshots: Snapshots,
         limits: Limits,
         cors_origins: Sequence[str],
     ) -> None:
         self._hub = hub
-        self._watchers = watchers
+        self._channels = channels
         self._backfills = backfills
-        self._access = access
+        self._snapshots = snapshots
         self._limits = limits
         self._answers = Answers(origins=cors_origins)
         self._draining = False
@@ -82,11 +84,12 @@ class Server:
         """The public listener's application; ``more`` routes are the demo's."""
         app = web.Application()
         answers = self._answers
-        history = "/channels/{channel}/history"
+        history, snapshot = "/channels/{channel}/history", "/channels/{channel}/snapshot"
         app.add_routes(
             [
                 web.get("/sse", self._sse, allow_head=False),
                 web.get(history, answers.answered(self._history), allow_head=False),
+                web.get(snapshot, answers.answered(self._snapshot), allow_head=False),
                 *more,
                 web.route("*", "/{path:.*}", answers.other),
             ]
@@ -118,9 +121,13 @@ class Server:
 
     def _connection(self, request: web.Request) -> tuple[Connection | None, bytes]:
         """What serves the request, if anything can now, and the first bytes of the answer."""
-        channels = list(dict.fromkeys(request.query.getall("channel", [])))
-        interest = self._interest(channels, request)
-        place, lost = self._intake(_cursor(request), interest)
+        names = list(dict.fromkeys(request.query.getall("channel", [])))
+        state = request.query.get("snapshot", "0")
+        feeds = self._channels.feeds(names, state=state == "1")
+        if state not in ("0", "1"):
+            raise RequestError(f"snapshot={state[:32]}: expected 1, or 0 for none")
+        interest = self._interest(feeds, chunked=request.version >= HttpVersion11)
+        place, lost = self._channels.place(_cursor(request), set(feeds.values()))
         delay = random.randint(*RETRY_MILLISECONDS)
         transport = request.transport
         if transport is None or self._draining or all(f.absent for f, _ in interest.feeds):
@@ -133,24 +140,36 @@ class Server:
             interest=interest,
             place=place,
             lost=lost,
+            snapshots=self._snapshots if state == "1" else None,
             period=self._limits.heartbeat * random.uniform(0.8, 1.0),
             max_write=self._limits.write_buffer,
         )
         ready = frames.ready(
-            session=connection.session, heartbeat=self._limits.heartbeat, channels=channels
+            session=connection.session, heartbeat=self._limits.heartbeat, channels=names
         )
         return connection, frames.retry(delay) + ready
 
+    def _interest(self, feeds: dict[str, Feed], *, chunked: bool) -> Interest:
+        if not feeds:
+            raise RequestError("name at least one channel: /sse?channel=NAME")
+        most = self._limits.max_channels
+        if len(feeds) > most:
+            raise RequestError(f"{len(feeds)} channels on one connection; at most {most}")
+        by_feed: dict[Feed, list[str]] = {}
+        for channel, feed in feeds.items():
+            by_feed.setdefault(feed, []).append(channel)
+        own = tuple((feed, tuple(sorted(names))) for feed, names in by_feed.items())
+        return Interest(own, chunked)
+
     async def _history(self, request: web.Request) -> web.StreamResponse:
         channel = request.match_info["channel"]
-        feed = self._feeds([channel])[channel]
+        feed = self._channels.feeds([channel])[channel]
         limit = int(_number(request, "limit", 100, WHOLE, least=1, most=LARGEST_LIMIT))
         wait = _number(request, "wait", 0, DECIMAL, least=0, most=LONGEST_WAIT)
         if "since" not in request.query:
             raise BadCursor("since is required: a cursor, or the 16 hex digits of a cluster time")
         cursor = Cursor.parse(request.query["since"])
-        interest = Interest(((feed, (channel,)),), chunked=False)
-        place, lost = self._intake(cursor, interest)
+        place, lost = self._channels.place(cursor, [feed])
         if lost:
             raise _gone(lost[feed])
         page = Page(feed=feed, channel=channel, place=place.parts[feed.tag], limit=limit)
@@ -166,58 +185,29 @@ class Server:
             headers={hdrs.CACHE_CONTROL: "no-store"} | self._answers.cors(request),
         )
 
-    # What a request asks for.
-
-    def _interest(self, channels: list[str], request: web.Request) -> Interest:
-        feeds = self._feeds(channels)
-        if not channels:
-            raise RequestError("name at least one channel: /sse?channel=NAME")
-        if len(channels) > self._limits.max_channels:
-            raise RequestError(
-                f"{len(channels)} channels on one connection; at most {self._limits.max_channels}"
-            )
-        if "snapshot" in request.query:
-            raise RequestError("snapshot is not offered: fetch the state and pass its position")
-        by_feed: dict[Feed, list[str]] = {}
-        for channel in channels:
-            by_feed.setdefault(feeds[channel], []).append(channel)
-        return Interest(
-            tuple((feed, tuple(sorted(own))) for feed, own in by_feed.items()),
-            chunked=request.version >= HttpVersion11,
-        )
-
-    def _feeds(self, channels: Iterable[str]) -> dict[str, Feed]:
-        """The feed of each channel; refuses what may not be read before what does not exist."""
-        for channel in channels:
-            if not self._access.may_read(channel):
-                raise Forbidden(f"channel {channel!r} may not be read")
-        feeds = {}
-        for channel in channels:
-            watcher = next((w for w in self._watchers if w.rule.matches(channel)), None)
-            if watcher is None:
-                raise UnknownChannel(f"no watcher can produce a channel {channel!r}")
-            feeds[channel] = watcher.feed
-        return feeds
-
-    def _intake(self, cursor: Cursor | None, interest: Interest) -> tuple[Place, dict[Feed, str]]:
-        """The place that a cursor stands for, and the watchers for which it stands for none."""
-        parts: dict[str, str] = {}
-        lost: dict[Feed, str] = {}
-        if cursor is None:
-            return Place(parts), lost
-        newest = max(int(time.time()), *(seconds_of(w.feed.history.head) for w in self._watchers))
-        for feed, _ in interest.feeds:
-            part = cursor.at(feed.tag)
-            if part and seconds_of(part) <= newest + SKEW:
-                parts[feed.tag] = part
-            elif cursor.bare:
-                raise BadCursor(
-                    f"position {cursor.bare} lies {seconds_of(cursor.bare) - newest} s ahead of "
-                    "the cluster: positions are made of cluster times"
-                )
-            else:
-                lost[feed] = "unknown_cursor"
-        return Place(parts), lost
+    async def _snapshot(self, request: web.Request) -> web.StreamResponse:
+        channel = request.match_info["channel"]
+        feed = self._channels.feeds([channel], state=True)[channel]
+        headers = {hdrs.CONTENT_TYPE: "application/json", hdrs.CACHE_CONTROL: "no-store"}
+        response = web.StreamResponse(headers=headers | self._answers.cors(request))
+        try:
+            async with aclosing(self._snapshots.read(feed, (channel,), fresh=True)) as chunks:
+                async for chunk in chunks:
+                    if not response.prepared:
+                        await response.prepare(request)
+                        cursor = f"{feed.tag}-{chunk.position}"
+                        start = orjson.dumps({"channel": channel, "cursor": cursor})
+                        await response.write(start[:-1] + b',"documents":[' + chunk.documents)
+                    elif chunk.documents:
+                        await response.write(b"," + chunk.documents)
+        except Unavailable:
+            if not response.prepared:
+                raise
+            if request.transport:  # an answer cut short must not look like a whole one
+                request.transport.abort()
+            return response
+        await response.write(b"]}")
+        return response
 
     # Over time.
 

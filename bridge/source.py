@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import bson
 from bson import Int64, Timestamp
@@ -132,6 +134,7 @@ class MongoSource:
             get("_channel"),
             get("_event"),
             get("_headers"),
+            _transaction(event["lsid"]["id"], event["txnNumber"]) if "txnNumber" in event else "",
             withheld or ("too_large" if TOO_LARGE in event else ""),
         )
 
@@ -224,7 +227,7 @@ class _Cursor:
         }
         session = await mongo.session()
         try:
-            reply = await mongo.command(database, aggregate, session=session)
+            reply = await mongo.command(database, aggregate, session=session, raw=True)
         except MongoError:
             await session.end_session()
             raise
@@ -265,7 +268,7 @@ class _Cursor:
             "maxTimeMS": AWAIT,
         }
         return await self._mongo.command(
-            self._database, command, session=self._session, limit=SEARCH
+            self._database, command, session=self._session, raw=True, limit=SEARCH
         )
 
 
@@ -282,6 +285,12 @@ def _image_options(full_document: str, before_change: str) -> Document:
 @lru_cache(maxsize=4096)
 def _namespace(db: str, coll: str) -> Namespace:
     return Namespace(db, coll)
+
+
+@lru_cache(maxsize=256)
+def _transaction(session: UUID, number: int) -> str:
+    """Names a transaction without giving away the session that it ran in."""
+    return sha256(session.bytes + b"%d" % number).hexdigest()[:16]
 
 
 def _timestamp(time: str) -> Timestamp:

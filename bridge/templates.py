@@ -37,7 +37,17 @@ class Template:
     a name is read back in only one way, so that a name means one query.
     """
 
-    __slots__ = ("_form", "_head", "_kinds", "_slots", "fields", "immutable", "names", "text")
+    __slots__ = (
+        "_form",
+        "_head",
+        "_kinds",
+        "_paths",
+        "_slots",
+        "fields",
+        "immutable",
+        "names",
+        "text",
+    )
 
     text: str
     fields: tuple[str, ...]
@@ -55,6 +65,7 @@ class Template:
         self.text = text
         self.fields = tuple(path for path in paths if path not in _NAMESPACE)
         self.immutable = all(related("_id", path) for path in self.fields)
+        self._paths = paths
         self._kinds = kinds
         self._head = literals[0]
         self._slots = tuple(zip(map(_writer, paths, kinds), literals[1:], strict=True))
@@ -83,6 +94,25 @@ class Template:
         return found is not None and all(
             kind.canonical(text) for kind, text in zip(self._kinds, found.groups(), strict=True)
         )
+
+    def query(self, name: str) -> tuple[Document, dict[str, str]]:
+        """What a name means: a query for its documents, and its parts of the namespace.
+
+        The query is exact: it finds a document if and only if ``channel`` gives the name.
+        """
+        found = self._form.fullmatch(name)
+        texts = found.groups() if found else ()
+        query: Document = {}
+        exact: list[Document] = []
+        namespace: dict[str, str] = {}
+        for path, kind, text in zip(self._paths, self._kinds, texts, strict=True):
+            if path in _NAMESPACE:
+                namespace[path] = unescaped(text)
+                continue
+            query[path] = {"$in": kind.values(text)}
+            # An array that holds the value, or a number of another type, would be found too.
+            exact.append({"$in": [{"$type": f"${path}"}, list(kind.types)]})
+        return (query | {"$expr": {"$and": exact}} if exact else {}), namespace
 
 
 class Pattern:

@@ -6,12 +6,15 @@ from functools import lru_cache
 
 import orjson
 
-from bridge import events
-from bridge.encode import NO_DOCUMENT, Encoder
-from bridge.events import Change, Message
+from bridge import events, outbox
+from bridge.encode import NO_DOCUMENT, TOO_LARGE, Encoder
+from bridge.events import Change, Message, Namespace
 from bridge.feed import Feed
+from bridge.mutation import MutationFields
 from bridge.routing import Route
 from bridge.templates import Rule
+
+NO_MUTATIONS = MutationFields(())
 
 NUMBERING = 1
 """Counts up when the same changes get other positions: then every tag changes."""
@@ -26,7 +29,9 @@ def tag_of(**identity: object) -> str:
 class Watcher:
     """Turns changes into messages at positions; the same changes always into the same.
 
-    ``refuse`` is told the reason for each change, or name, that goes to no channel.
+    ``refuse`` is told the reason for each change, or name, that goes to no channel, and for an
+    outbox document its key. ``outbox`` says whether what is inserted into a collection is a
+    message itself.
     """
 
     def __init__(
@@ -36,41 +41,65 @@ class Watcher:
         rule: Rule,
         route: Route,
         encoder: Encoder,
-        refuse: Callable[[str], None],
+        refuse: Callable[..., None],
+        mutations: MutationFields = NO_MUTATIONS,
+        outbox: Callable[[Namespace], bool] = lambda _ns: False,
     ) -> None:
         self.feed = feed
         self.rule = rule
         self._route = route
         self._encoder = encoder
         self._refuse = refuse
-        self._lead = b'{"type":"change","id":"%b-' % feed.tag.encode()
+        self._mutations = mutations
+        self._outbox = outbox
 
     def messages(self, change: Change) -> list[Message]:
         """The messages of one change, in order."""
+        if change.key is not None and self._outbox(change.ns):
+            return self._letter(change) if change.op == "insert" else []
         routed = self._route.route(change)
         if routed.refused:
             self._refuse(routed.refused)
         if routed.resync:
             where = events.position(change.time, change.ordinal, 0)
             return [Message(where, None, b"", routed.resync)]
+        stripped, mutation = self._mutations.take(change)
         tails: dict[str, bytes] = {}
         messages = []
         for index, (channel, op) in enumerate(routed.deliveries):
             tail = tails.get(op)
             if tail is None:
-                tail = tails[op] = self._tail(change, op)
+                tail = tails[op] = self._tail(stripped, op, mutation)
             where = events.position(change.time, change.ordinal, index)
-            lead = b'%b%b","channel":%b,' % (self._lead, where.encode(), _quoted(channel))
-            messages.append(Message(where, channel, lead + tail))
+            messages.append(Message(where, channel, self._lead("change", where, channel) + tail))
         return messages
 
-    def _tail(self, change: Change, op: str) -> bytes:
+    def _lead(self, kind: str, where: str, channel: str) -> bytes:
+        identity = f'{{"type":"{kind}","id":"{self.feed.tag}-{where}","channel":'
+        return b"%b%b," % (identity.encode(), _quoted(channel))
+
+    def _tail(self, change: Change, op: str, mutation: str) -> bytes:
         try:
-            return self._encoder.tail(change, op)
+            return self._encoder.tail(change, op, mutation)
         except (TypeError, ValueError, RecursionError):
             # One document that cannot be written must not stop all others.
             self._refuse("document cannot be written as JSON: sent as ref")
-            return self._encoder.tail(change._replace(withheld=NO_DOCUMENT), op)
+            return self._encoder.tail(change._replace(withheld=NO_DOCUMENT), op, mutation)
+
+    def _letter(self, change: Change) -> list[Message]:
+        """What an outbox document asks to be sent; nothing, and a word in the log, if it cannot."""
+        letter = outbox.read(change.document)
+        where = events.position(change.time, change.ordinal, 0)
+        if not letter.fault and not self.rule.matches(letter.channel):
+            letter = outbox.Letter(fault="outbox: channel is not one that the watcher may use")
+        if letter.fault:
+            self._refuse(letter.fault, change.key)
+            return []
+        tail = b"" if change.withheld else self._encoder.letter(letter.fields, change)
+        if not tail:
+            return [Message(where, letter.channel, b"", TOO_LARGE)]
+        lead = self._lead("event", where, letter.channel)
+        return [Message(where, letter.channel, lead + tail)]
 
 
 @lru_cache(maxsize=65536)

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from typing import Any, Self
 import aiohttp
 import yaml
 
-START_LIMIT = 30.0
+START_LIMIT = 20.0
 """Seconds from the start of the process until it is ready."""
 POLL = 0.03
 _PUBLIC = re.compile(r"listening on (http://[^\s\"',]+)")
@@ -71,8 +72,8 @@ class BridgeProcess:
             )
         async with asyncio.timeout(START_LIMIT):
             await self._wait_until_listening()
-            if ready:
-                await self.wait_until_ready()
+        if ready:
+            await self.wait_until_ready()
         return self
 
     async def _wait_until_listening(self) -> None:
@@ -86,8 +87,10 @@ class BridgeProcess:
             await asyncio.sleep(POLL)
 
     async def wait_until_ready(self) -> None:
-        while (await self.health())[0] != 200:
+        deadline = time.monotonic() + START_LIMIT
+        while (health := await self.health())[0] != 200:
             self._still_running()
+            assert time.monotonic() < deadline, f"not ready: {health}; its log:\n{self.log}"
             await asyncio.sleep(POLL)
 
     async def health(self) -> tuple[int, str]:
@@ -146,3 +149,15 @@ def environment(**more: str) -> dict[str, str]:
     """Ours, without configuration of some other bridge."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     return {**own, "PYTHONUNBUFFERED": "1", **more}
+
+
+def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs one command of the bridge to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=START_LIMIT,
+        check=False,
+        env=environment(**variables),
+    )

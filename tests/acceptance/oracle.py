@@ -36,9 +36,9 @@ async def changes_since(database: Database, since: str, *, last: int) -> list[di
     raise AssertionError("the change stream ended")
 
 
-def due_by_template(changes: list[dict[str, Any]], route: Callable[[Any], str | None]) -> (
-    dict[str, list[Due]]
-):
+def due_by_template(
+    changes: list[dict[str, Any]], route: Callable[[Any], str | None]
+) -> dict[str, list[Due]]:
     """Channel -> messages, for a watcher whose channel is a template over the document."""
     due: dict[str, list[Due]] = defaultdict(list)
     for prefix, change in _numbered(changes):

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import aiohttp
@@ -82,10 +83,8 @@ class SseClient:
         timeout = aiohttp.ClientTimeout(total=None, sock_read=QUIET)
         async with aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as session:
             while True:
-                try:
+                with suppress(aiohttp.ClientError, ConnectionError, CutError):
                     await self._connection(session)
-                except (aiohttp.ClientError, ConnectionError, CutError):
-                    pass
                 await asyncio.sleep(RETRY)
 
     async def _connection(self, session: aiohttp.ClientSession) -> None:

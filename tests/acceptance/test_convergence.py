@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -123,7 +124,7 @@ async def due(database: Database, since: str) -> dict[str, list[Due]]:
     messages = due_by_pipeline(changes, lambda c: ["feed:all", f"feed:{c['ns']['coll']}"])
     for mode in MODES:
         own = [change for change in changes if change["ns"]["coll"] == mode]
-        messages |= due_by_template(own, lambda document, m=mode: routed(m, document))
+        messages |= due_by_template(own, partial(routed, mode))
     return messages
 
 

@@ -50,6 +50,7 @@ class Witness:
         self.replicas = {channel: Replica(whole=whole) for channel in channels}
         self.messages: dict[str, list[dict[str, Json]]] = {channel: [] for channel in channels}
         self.resyncs: list[Resync] = []
+        self.goodbyes: list[dict[str, Json]] = []
         self.heartbeats = 0
         self.connections = 0
         self.live = False
@@ -96,6 +97,7 @@ class Witness:
         assert data["type"] == "bye"
         assert isinstance(data["reconnect"], bool)
         self._bye = True
+        self.goodbyes.append(data)
 
     def _live_event(self, data: dict[str, Json], event: Event) -> None:
         assert data == {"type": "live", "cursor": event.id}, data

@@ -14,7 +14,17 @@ ROOMS = ("one", "zwei ü", "a:b*", "x/~.y%")
 """Values of the routing field that need encoding in a channel's name, and some that do not."""
 NOWHERE = (None, 7, "", ["one"])
 """Values that are no string, so that the document is on no channel."""
-TEXTS = ("", "plain", "grüße", "日本語", "a.b", "$cash", "~0/~1", "\u2028 \U0001f600 \"'\\", "\t\n\x01")
+TEXTS = (
+    "",
+    "plain",
+    "grüße",
+    "日本語",
+    "a.b",
+    "$cash",
+    "~0/~1",
+    "\u2028 \U0001f600 \"'\\",
+    "\t\n\x01",
+)
 PATH_KEYS = ("plain", "ümläut", "日本", "til~de", "sl/ash", "~1", "a~0b", "0", "7", "-", " ")
 """Keys that a dotted path can reach."""
 WHOLE_KEYS = (*PATH_KEYS, "", "a.b", ".", "$cash", "0.1")
@@ -150,7 +160,9 @@ class Workload:
     def _push_at(self) -> Write:
         each = [self._random.choice(TEXTS) for _ in range(self._random.randrange(3))]
         place, size = self._random.randrange(-2, 4), self._random.choice((-8, 8, 5))
-        return self._update({"$push": {"tags": {"$each": each, "$position": place, "$slice": size}}})
+        return self._update(
+            {"$push": {"tags": {"$each": each, "$position": place, "$slice": size}}}
+        )
 
     def _pull(self) -> Write:
         if self._random.random() < 0.5:
@@ -212,7 +224,10 @@ class Workload:
 
     def _move_and_change(self) -> Write:
         return self._update(
-            {"$set": {"room": self._room(), "deep.a.b.c": self._value()}, "$push": {"tags": "moved"}}
+            {
+                "$set": {"room": self._room(), "deep.a.b.c": self._value()},
+                "$push": {"tags": "moved"},
+            }
         )
 
 

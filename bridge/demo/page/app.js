@@ -66,7 +66,7 @@ function nameOf({ key, document }) {
 const many = (count) => `${count} missed message${count === 1 ? "" : "s"}`;
 
 function live({ missed, milliseconds }) {
-  const took = `${Math.round(milliseconds)} ms`;
+  const took = `${Math.max(1, Math.round(milliseconds))} ms`;
   const text = rebuilding ? `All orders from ${missed} messages in ${took}` : `${many(missed)} replayed in ${took}`;
   rebuilding = false;
   note.textContent = text;
