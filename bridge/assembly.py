@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.batching import Batching
 from bridge.config import Config, SnapshotConfig, WatcherConfig
-from bridge.encode import Encoder
+from bridge.encode import Encoder, Mode
 from bridge.errors import ConfigError
 from bridge.events import START_OF_INSTANT, Namespace
 from bridge.extended_json import from_extended_json
@@ -34,6 +35,11 @@ class Plan:
     rule: Rule
 
     @property
+    def mode(self) -> Mode:
+        """The mode of updates: where only the latest message counts, it says all."""
+        return "full" if self.config.batch.conflate else self.config.mode
+
+    @property
     def keep(self) -> tuple[str, ...]:
         """The fields of a document that are needed also where it is too large to be read."""
         fields = self.rule.fields if isinstance(self.rule, Template) else ()
@@ -49,8 +55,8 @@ class Plan:
             watcher=self.name,
             full_document=self.config.full_document,
             full_document_before_change=self.config.full_document_before_change,
-            patches=self.config.mode == "patch",
-            document=self.config.mode == "full" or by_field or reads,
+            patches=self.mode == "patch",
+            document=self.mode == "full" or by_field or reads,
             routes_by_field=by_field,
         )
 
@@ -109,6 +115,11 @@ def _plan(config: Config, name: str, watcher: WatcherConfig) -> Plan:
     scope = watcher.scope
     wide = not scope.coll
     stages = load_stages(config.pipelines, watcher.pipelines, watcher=name, wide=wide)
+    if watcher.outbox and watcher.batch.conflate:
+        raise ConfigError(
+            f"watchers.{name}.batch.conflate: true; an outbox has events, of which none replaces "
+            "another; expected false"
+        )
     try:
         named = _names_channels(stages) or watcher.outbox is True
         rule: Rule = (Pattern if named else Template)(watcher.channel)
@@ -142,13 +153,14 @@ async def assemble(
             max_messages=config.history.max_messages,
             max_bytes=config.history.max_bytes,
         ),
+        batching=Batching(**plan.config.batch.model_dump()),
     )
     watcher = Watcher(
         feed=feed,
         rule=plan.rule,
         route=Route(plan.rule, expect_before=images.full_document_before_change != OFF),
         encoder=Encoder(
-            mode=plan.config.mode,
+            mode=plan.mode,
             json=plan.config.json_form,
             wide=not plan.scope.coll,
             max_message=config.server.max_message,

@@ -311,10 +311,11 @@ class Connection:
             if self._place.due(feed.tag, message.position)
         ]
         due.sort(key=lambda message: message.position)
-        for piece in _pieces(due, len(channels), self._max_write):
+        kept = feed.batching.kept(due)
+        for piece in _pieces(kept, len(channels), self._max_write):
             if not await self._drained():
                 return
-            framed = frames.messages(piece, tag=feed.tag, place=self._place, channels=channels)
+            framed = feed.batching.framed(piece, tag=feed.tag, place=self._place, channels=channels)
             self._write(self._interest.framed(b"".join(framed)))
             self._place = self._place.moved(feed.tag, piece[-1].position)
         self._place = self._place.moved(feed.tag, head)

@@ -191,6 +191,8 @@ class Message(NamedTuple):
     """One line of JSON; empty for a resync."""
     resync: str = ""
     """The reason, for a resync that has a position of its own."""
+    document: str = ""
+    """Tells the document from others, where only its latest message counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

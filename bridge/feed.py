@@ -1,16 +1,22 @@
 """One watcher as its listeners know it: its history, and up to where it has been given out."""
 
+from bridge.batching import Batching
 from bridge.events import Message
 from bridge.history import History
+
+PLAIN = Batching()
 
 
 class Feed:
     """A watcher's history, what waits for the next flush, and whether it can be served."""
 
-    def __init__(self, *, name: str, tag: str, history: History) -> None:
+    def __init__(
+        self, *, name: str, tag: str, history: History, batching: Batching = PLAIN
+    ) -> None:
         self.name = name
         self.tag = tag
         self.history = history
+        self.batching = batching
         self.flushed = history.head
         """Up to here every listener that is level has been given everything."""
         self.pending: list[Message] = []

@@ -91,6 +91,20 @@ def messages(
     ]
 
 
+def batch_body(channel: str, bodies: Sequence[bytes]) -> bytes:
+    """Messages of one channel as the JSON of one ``batch``."""
+    return b'{"type":"batch","channel":%b,"messages":[%b]}' % (
+        orjson.dumps(channel),
+        b",".join(bodies),
+    )
+
+
+def batch(body: bytes, cursor: str) -> bytes:
+    """A batch as an event of the default type."""
+    identity = b"id: %b\n" % cursor.encode() if cursor else b""
+    return b"%bdata: %b\n\n" % (identity, body)
+
+
 def chunk(body: bytes) -> bytes:
     """The body as one HTTP chunk."""
     return b"%x\r\n%b\r\n" % (len(body), body)

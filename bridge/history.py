@@ -67,16 +67,18 @@ class History:
         self._evict()
 
     def since(
-        self, place: str, channels: Sequence[str], *, until: str, limit: int
+        self, place: str, channels: Sequence[str], *, until: str, limit: int, latest: bool = False
     ) -> tuple[list[Message], str]:
         """The messages on these channels after ``place`` and up to ``until``.
+
+        ``latest``: of each document only the newest, which may also be one after ``until``.
 
         Returns at most about ``limit`` bytes of them, at least one if there is any, and the
         place reached: the last message's position where more remain, else ``until``.
         """
         found: list[int] = []
         for channel in (None, *channels):
-            self._walk(channel, place, found)
+            self._walk(channel, place, found, set() if latest else None)
         found.sort()
         messages: list[Message] = []
         size = 0
@@ -90,15 +92,22 @@ class History:
             messages.append(message)
         return messages, max(until, place)
 
-    def _walk(self, channel: str | None, place: str, found: list[int]) -> None:
+    def _walk(
+        self, channel: str | None, place: str, found: list[int], seen: set[str] | None
+    ) -> None:
         sequence = self._newest.get(channel, -1)
         alive = self._first + self._dead
         while sequence >= alive:
             index = sequence - self._first
-            if self._messages[index].position <= place:
+            message = self._messages[index]
+            if message.position <= place:
                 return
-            found.append(sequence)
             sequence = self._previous[index]
+            if seen is not None and message.document:
+                if message.document in seen:
+                    continue
+                seen.add(message.document)
+            found.append(self._first + index)
 
     def _evict(self) -> None:
         oldest = seconds_of(self.head) - self._window

@@ -8,7 +8,7 @@ the others nothing.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bridge import frames
@@ -42,9 +42,10 @@ class Hub:
         self._interval = flush_interval
         self._max_write = max_write
         self._listening: dict[Feed, dict[str, set[Audience]]] = defaultdict(dict)
-        self._dirty: dict[Feed, None] = {}
+        self._dirty: dict[Feed, float] = {}
         self._audiences: dict[tuple[Interest, tuple[tuple[str, str], ...]], Audience] = {}
         self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
         self._not_before = 0.0
         self._replays: dict[tuple[Interest, str, str], tuple[bytes, Place]] = {}
         self.delivered = 0
@@ -55,7 +56,7 @@ class Hub:
         feed.history.append(messages, head)
         if messages and feed.started:
             feed.pending.extend(messages)
-            self._dirty[feed] = None
+            self._dirty.setdefault(feed, self._loop.time() + feed.batching.window)
             self._schedule()
         elif not feed.pending and feed.flushed != feed.history.head:
             feed.flushed = feed.history.head
@@ -63,7 +64,7 @@ class Hub:
 
     def gap(self, feed: Feed, head: str) -> None:
         """Something between the head and ``head`` is lost for good: history starts anew."""
-        self.flush()
+        self.flush(windows=True)
         self._empty(feed)
         feed.history.reset(head)
         feed.flushed = feed.joined_up = head
@@ -117,35 +118,47 @@ class Hub:
             if part is None or not feed.started:
                 continue
             run, reached = feed.history.since(
-                part, channels, until=feed.flushed, limit=self._max_write
+                part,
+                channels,
+                until=feed.flushed,
+                limit=self._max_write,
+                latest=feed.batching.conflate,
             )
             if run:
-                framed = frames.messages(run, tag=feed.tag, place=place, channels=channels)
+                framed = feed.batching.framed(run, tag=feed.tag, place=place, channels=channels)
                 return interest.framed(b"".join(framed)), place.moved(feed.tag, reached)
             place = place.moved(feed.tag, reached)
         return b"", place
 
-    def flush(self) -> None:
-        """Gives everything published to everybody who is level."""
+    def flush(self, *, windows: bool = False) -> None:
+        """Gives everything published to everybody who is level.
+
+        What waits for the end of a window is left, unless ``windows`` are to end now.
+        """
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if not self._dirty:
-            return
         began = self._loop.time()
+        dirty = [feed for feed, due in self._dirty.items() if windows or due <= began]
+        if dirty:
+            self._give_out(dirty, began)
+            ended = self._loop.time()
+            self._not_before = ended + max(self._interval, (ended - began) / 2)
+        if self._dirty:
+            self._schedule()
+
+    def _give_out(self, dirty: list[Feed], now: float) -> None:
         self._replays.clear()
         writings: dict[Audience, _Writing] = {}
-        dirty, self._dirty = list(self._dirty), {}
         for feed in dirty:
+            del self._dirty[feed]
             self._frame_pending(feed, writings)
         for feed in dirty:
             feed.flushed = feed.history.head
         for audience, writing in writings.items():
-            self._write(audience, writing, began)
+            self._write(audience, writing, now)
         for feed in dirty:
             self._level(feed)
-        ended = self._loop.time()
-        self._not_before = ended + max(self._interval, (ended - began) / 2)
 
     def beat(self, now: float) -> None:
         """Sends a heartbeat to every listener that has not seen its cursor move for long."""
@@ -174,12 +187,18 @@ class Hub:
         return set().union(*self._listening[feed].values())
 
     def _schedule(self) -> None:
-        if self._timer is None:
-            delay = self._not_before - self._loop.time()
-            flush: Callable[[], None] = self._flush_due
-            self._timer = (
-                self._loop.call_later(delay, flush) if delay > 0 else self._loop.call_soon(flush)
-            )
+        now = self._loop.time()
+        when = max(self._not_before, min(self._dirty.values()))
+        if self._timer and self._timer_at <= when:
+            return
+        if self._timer:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = (
+            self._loop.call_at(when, self._flush_due)
+            if when > now
+            else self._loop.call_soon(self._flush_due)
+        )
 
     def _flush_due(self) -> None:
         self._timer = None
@@ -199,6 +218,7 @@ class Hub:
             if writing is None:
                 place = audience.place()
                 writing = writings[audience] = _Writing(place, place)
+            run = feed.batching.kept(run)
             writing.parts += self._frames(feed, audience, run, writing.place, single)
             writing.place = writing.place.moved(feed.tag, head)
             self.delivered += len(run) * len(audience.members)
@@ -214,8 +234,8 @@ class Hub:
         """Frames a run; what has the same bytes for several audiences is made only once."""
         channels = next(own for other, own in audience.interest.feeds if other is feed)
         alone = len(place.parts) == 1 and not any(message.resync for message in run)
-        if not alone:
-            return frames.messages(run, tag=feed.tag, place=place, channels=channels)
+        if not alone or feed.batching.window:
+            return feed.batching.framed(run, tag=feed.tag, place=place, channels=channels)
         new = [message for message in run if message.position not in single]
         made = frames.messages(new, tag=feed.tag, place=place, channels=channels)
         single.update((message.position, frame) for message, frame in zip(new, made, strict=True))

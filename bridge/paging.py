@@ -52,6 +52,13 @@ class Page:
         return not more and self.place >= self._feed.history.floor
 
     @property
+    def bodies(self) -> list[bytes]:
+        """The JSON of what the page holds: messages, or batches where the watcher has a window."""
+        if self._feed.batching.window:
+            return self._feed.batching.batches(self.messages)
+        return [message.body for message in self.messages]
+
+    @property
     def full(self) -> bool:
         """Whether no more messages fit."""
         return len(self.messages) >= self._limit
@@ -89,7 +96,8 @@ class Page:
             for message in messages.get(channel, ())
             if message.position > self.place
         ]
-        self._add(sorted(due, key=lambda message: message.position), head)
+        due.sort(key=lambda message: message.position)
+        self._add(self._feed.batching.kept(due), head)
 
     def _add(self, run: list[Message], head: str) -> None:
         for message in run:
@@ -123,7 +131,11 @@ class Page:
         if not self.satisfied and self.place < self._feed.flushed:
             until = self._feed.flushed
             run, reached = self._feed.history.since(
-                self.place, (self._channel,), until=until, limit=_WHOLE
+                self.place,
+                (self._channel,),
+                until=until,
+                limit=_WHOLE,
+                latest=self._feed.batching.conflate,
             )
             self._add(run, reached)
 

@@ -176,7 +176,7 @@ class Server:
         await page.fill(self._hub, self._backfills, 0 if self._draining else wait)
         head = {"cursor": f"{feed.tag}-{page.place}", "complete": page.complete}
         body = b'{"messages":[%b],%b' % (
-            b",".join(message.body for message in page.messages),
+            b",".join(page.bodies),
             orjson.dumps(head)[1:],
         )
         return web.Response(

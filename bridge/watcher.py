@@ -7,6 +7,7 @@ from functools import lru_cache
 import orjson
 
 from bridge import events, outbox
+from bridge.documents import dumps
 from bridge.encode import NO_DOCUMENT, TOO_LARGE, Encoder
 from bridge.events import Change, Message, Namespace
 from bridge.feed import Feed
@@ -64,6 +65,7 @@ class Watcher:
             where = events.position(change.time, change.ordinal, 0)
             return [Message(where, None, b"", routed.resync)]
         stripped, mutation = self._mutations.take(change)
+        document = self._identity(change)
         tails: dict[str, bytes] = {}
         messages = []
         for index, (channel, op) in enumerate(routed.deliveries):
@@ -71,8 +73,16 @@ class Watcher:
             if tail is None:
                 tail = tails[op] = self._tail(stripped, op, mutation)
             where = events.position(change.time, change.ordinal, index)
-            messages.append(Message(where, channel, self._lead("change", where, channel) + tail))
+            body = self._lead("change", where, channel) + tail
+            messages.append(Message(where, channel, body, "", document))
         return messages
+
+    def _identity(self, change: Change) -> str:
+        """Tells the document from all others, where only its latest message counts."""
+        if not self.feed.batching.conflate:
+            return ""
+        key = dumps(change.key, "relaxed").decode()
+        return f"{change.ns.db}.{change.ns.coll}/{key}"
 
     def _lead(self, kind: str, where: str, channel: str) -> bytes:
         identity = f'{{"type":"{kind}","id":"{self.feed.tag}-{where}","channel":'
