@@ -124,6 +124,13 @@ class Backfills:
         finally:
             self._forget(wait)
 
+    def release(self, reader: Reader) -> None:
+        """Lets the reader's ``fetch`` return at once, wherever it stands."""
+        readings = [wait for reading in self._readings for wait in reading.waits]
+        for wait in (*self._queue, *readings):
+            if wait.reader is reader and not wait.done.done():
+                wait.done.set_result(None)
+
     def _forget(self, wait: _Wait) -> None:
         if wait in self._queue:
             self._queue.remove(wait)

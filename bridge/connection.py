@@ -25,6 +25,9 @@ ROUNDS = 3
 LOW_WATER = 16 * 1024
 """Unsent bytes at which a socket counts as drained."""
 
+STILL_HERE = b": not ready yet\n\n"
+"""A comment, where there is no cursor yet that a heartbeat could show."""
+
 NOWHERE = Place({})
 
 POLL = 0.01
@@ -47,6 +50,10 @@ class Backfills(Protocol):
         """
         ...
 
+    def release(self, connection: "Connection") -> None:
+        """Lets ``fetch`` return at once."""
+        ...
+
 
 class Snapshots(Protocol):
     """The state of channels."""
@@ -61,6 +68,7 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_absent",
         "_backfills",
         "_drained_bytes",
         "_farewell",
@@ -109,6 +117,7 @@ class Connection:
         self._max_write = max_write
         self._farewell = b""
         self._live = False
+        self._absent: tuple[Feed, ...] = ()
         self._level = False
         self._rounds = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -137,6 +146,7 @@ class Connection:
     def end(self, code: str, *, reconnect: bool, delay: int) -> None:
         """Says goodbye (the delay in ms) and lets :meth:`run` return."""
         self._farewell = self._farewell or frames.bye(code, reconnect=reconnect, delay=delay)
+        self._backfills.release(self)
         self._wake()
 
     def abort(self) -> None:
@@ -154,7 +164,8 @@ class Connection:
             return
         if not self._level and self.beaten + self.period <= now and unsent <= self._max_write:
             self.beaten = now
-            self._write(self._interest.framed(frames.heartbeat(self._place.cursor)))
+            cursor = self._place.cursor
+            self._write(self._interest.framed(frames.heartbeat(cursor) if cursor else STILL_HERE))
 
     async def run(self, opening: bytes) -> None:
         """Serves the client until goodbye; cancelled when the client has left."""
@@ -164,11 +175,10 @@ class Connection:
             while not self._farewell:
                 await self._catch_up()
                 if self._level and not self._farewell:
-                    self._waiter = asyncio.get_running_loop().create_future()
-                    await self._waiter
+                    await self._rest()
             self._write(self._interest.framed(self._farewell))
         finally:
-            self._hub.leave(self, self._interest)
+            self._hub.leave(self)
 
     # Catching up.
 
@@ -195,11 +205,22 @@ class Connection:
         return bool(data)
 
     async def _starting(self) -> bool:
-        """Whether some watcher has yet to pass its start; if so, waits a little."""
+        """Whether some watcher has yet to pass its start; if so, waits until one has."""
         if all(feed.started or feed.failed for feed, _ in self._interest.feeds):
             return False
-        await asyncio.sleep(POLL)
+        await self._rest(self._hub.starting)
         return True
+
+    async def _rest(self, also_woken: set[asyncio.Future[None]] | None = None) -> None:
+        """Sleeps until woken."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        if also_woken is not None:
+            also_woken.add(self._waiter)
+        try:
+            await self._waiter
+        finally:
+            if also_woken is not None:
+                also_woken.discard(self._waiter)
 
     def _join(self) -> None:
         if not self._live:
@@ -207,6 +228,7 @@ class Connection:
             self._snapshots = None  # from now on a loss is always a resync
             self._write(self._interest.framed(frames.live(self._place.cursor)))
             self.beaten = asyncio.get_running_loop().time()
+            self._absent = tuple(feed for feed, _ in self._interest.feeds if not feed.started)
         self._level = True
         self._rounds = 0
         self._interest = self._hub.join(self, self._interest, self._place)
@@ -229,13 +251,13 @@ class Connection:
         """The first watcher whose history no longer reaches down to the place, if any.
 
         A client that was connected all the while was too slow; only one that came back is
-        served from the oplog.
+        served from the oplog, or one whose watcher starts only now.
         """
         for feed, _ in self._interest.feeds:
             part = self._place.at(feed.tag)
             if not feed.started or part is None or part >= feed.history.floor:
                 continue
-            if not self._live:
+            if not self._live or feed in self._absent:
                 return feed
             self._lose(feed, "history_lost" if part < feed.joined_up else "slow_consumer")
         return None

@@ -48,6 +48,9 @@ class Hub:
         self._timer_at = 0.0
         self._not_before = 0.0
         self._replays: dict[tuple[Interest, str, str], tuple[bytes, Place]] = {}
+        self._standing: dict[Listener, Audience] = {}
+        self.starting: set[asyncio.Future[None]] = set()
+        """Who waits for watchers to start; woken whenever one has started or failed."""
         self.delivered = 0
         """Messages written to listeners since the start."""
 
@@ -74,6 +77,18 @@ class Hub:
         self._empty(feed)
         feed.started = True
         feed.failed = ""
+        self._wake_starting()
+
+    def fail(self, feed: Feed, why: str) -> None:
+        """The watcher cannot run: whoever waits for its start is served without it."""
+        feed.failed = why
+        self._wake_starting()
+
+    def _wake_starting(self) -> None:
+        for waiter in self.starting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.starting.clear()
 
     def join(self, listener: Listener, interest: Interest, place: Place) -> Interest:
         """From now on the listener gets what its audience gets; it must be level.
@@ -89,14 +104,15 @@ class Hub:
         if audience is None:
             audience = self._open(interest, ahead)
         audience.members[listener] = None
+        self._standing[listener] = audience
         return audience.interest
 
-    def leave(self, listener: Listener, interest: Interest) -> None:
+    def leave(self, listener: Listener) -> None:
         """Takes the listener out of its audience, if it is in one."""
-        feed, channels = interest.feeds[0]
-        for audience in list(self._listening[feed].get(channels[0], ())):
-            if audience.members.pop(listener, self) is None:
-                self._close_if_empty(audience)
+        audience = self._standing.pop(listener, None)
+        if audience:
+            del audience.members[listener]
+            self._close_if_empty(audience)
 
     def replay(self, interest: Interest, place: Place) -> tuple[bytes, Place]:
         """The next framed piece of history after a place, and the place after it.
@@ -218,10 +234,10 @@ class Hub:
             if writing is None:
                 place = audience.place()
                 writing = writings[audience] = _Writing(place, place)
-            run = feed.batching.kept(run)
-            writing.parts += self._frames(feed, audience, run, writing.place, single)
+            kept = feed.batching.kept(run)
+            writing.parts += self._frames(feed, audience, kept, writing.place, single)
             writing.place = writing.place.moved(feed.tag, head)
-            self.delivered += len(run) * len(audience.members)
+            self.delivered += len(kept) * len(audience.members)
 
     def _frames(
         self,
@@ -244,9 +260,8 @@ class Hub:
     def _write(self, audience: Audience, writing: _Writing, now: float) -> None:
         body = b"".join(writing.parts)
         if len(body) > self._max_write:
-            for listener in audience.members:
-                listener.fall_behind(writing.before)
-            audience.members.clear()
+            for listener in list(audience.members):
+                self._drop(audience, listener, writing.before)
         else:
             data = audience.interest.framed(body)
             full = [listener for listener in audience.members if not listener.send(data)]
@@ -257,6 +272,7 @@ class Hub:
 
     def _drop(self, audience: Audience, listener: Listener, place: Place) -> None:
         del audience.members[listener]
+        del self._standing[listener]
         listener.fall_behind(place)
 
     def _empty(self, feed: Feed) -> None:

@@ -157,14 +157,18 @@ class Page:
         except TimeoutError:
             pass
         finally:
-            hub.leave(self, interest)
+            hub.leave(self)
+
+    def release(self) -> None:
+        """Ends the wait for a first message."""
+        if self._news and not self._news.done():
+            self._news.set_result(None)
 
     def send(self, data: bytes) -> bool:
         """The hub has something for the channel."""
-        if self._news and not self._news.done():
-            self._news.set_result(None)
+        self.release()
         return True
 
     def fall_behind(self, place: Place) -> None:
         """Whatever it was: it is in history, or lost."""
-        self.send(b"")
+        self.release()

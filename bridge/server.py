@@ -77,6 +77,7 @@ class Server:
         self._limits = limits
         self._answers = Answers(origins=cors_origins)
         self._draining = False
+        self._pages: set[Page] = set()
         self.connections: dict[str, Connection] = {}
         """By session."""
 
@@ -173,7 +174,11 @@ class Server:
         if lost:
             raise _gone(lost[feed])
         page = Page(feed=feed, channel=channel, place=place.parts[feed.tag], limit=limit)
-        await page.fill(self._hub, self._backfills, 0 if self._draining else wait)
+        self._pages.add(page)
+        try:
+            await page.fill(self._hub, self._backfills, 0 if self._draining else wait)
+        finally:
+            self._pages.discard(page)
         head = {"cursor": f"{feed.tag}-{page.place}", "complete": page.complete}
         body = b'{"messages":[%b],%b' % (
             b",".join(page.bodies),
@@ -232,6 +237,8 @@ class Server:
     async def drain(self, seconds: float) -> None:
         """Says goodbye to everybody, spread over this time; new requests are turned away."""
         self._draining = True
+        for page in self._pages:
+            page.release()
         try:
             await self._dismiss_all(seconds)
         finally:

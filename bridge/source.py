@@ -20,7 +20,7 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
 from bridge.documents import iso_date
-from bridge.errors import MongoError, MongoRefused
+from bridge.errors import HistoryLost, MongoError, MongoRefused
 from bridge.events import (
     START_OF_INSTANT,
     Batch,
@@ -185,7 +185,12 @@ class _Point:
         self.careful, self.blind = 0, False
 
     def be_careful(self) -> None:
-        """An event too large to be read has been met: look closer, then step over it."""
+        """An event too large to be read has been met: look closer, then step over it.
+
+        Raises HistoryLost where it is too large even without images: nothing leads past it.
+        """
+        if self.blind:
+            raise HistoryLost("an event is above 16 MB even without images; it cannot be read")
         self.careful, self.blind = BATCH, self.careful > 0
         self._token = None
 

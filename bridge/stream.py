@@ -96,15 +96,19 @@ class Stream:
             try:
                 await self._follow()
             except HistoryLost as error:
-                await self._wait(FIRST_DELAY)
+                self._reconnect(error)
+                await self._wait_longer()
                 await self._recover(error)
             except MongoRefused as error:
                 self._fail(error)
                 await self._wait(SLOW_DELAY)
             except MongoError as error:
                 self._reconnect(error)
-                await self._wait(self._delay)
-                self._delay = min(2 * self._delay, LONGEST_DELAY)
+                await self._wait_longer()
+
+    async def _wait_longer(self) -> None:
+        await self._wait(self._delay)
+        self._delay = min(2 * self._delay, LONGEST_DELAY)
 
     async def _wait(self, delay: float) -> None:
         self._metrics.restarts.labels(self.name).inc()
@@ -131,8 +135,9 @@ class Stream:
         changes = batch.after(known)
         for watcher in self.watchers:
             self._publish(watcher, changes)
-        self._lost_at = ""
-        self._delay = FIRST_DELAY
+        if self._head > known:  # opening a stream proves little
+            self._lost_at = ""
+            self._delay = FIRST_DELAY
         if self.state != "live" and self.passed:
             self._live()
 
@@ -153,7 +158,8 @@ class Stream:
                 self._hub.start(watcher.feed)
 
     def _reconnect(self, error: MongoError) -> None:
-        if self.why != str(error):
+        young = self.state == "starting" and isinstance(error, HistoryLost)
+        if self.why != str(error) and not young:
             self._log.warning("change stream interrupted, trying again", why=str(error))
         self.state = self.state if self.state == "starting" else "reconnecting"
         self.why = str(error)
@@ -163,7 +169,7 @@ class Stream:
             self._log.error("change stream refused, trying again slowly", why=str(error))
         self.state, self.why = "failed", str(error)
         for watcher in self.watchers:
-            watcher.feed.failed = self.why
+            self._hub.fail(watcher.feed, self.why)
 
     async def _recover(self, error: HistoryLost) -> None:
         """Tries a lost position once more; then starts anew and has everybody told."""

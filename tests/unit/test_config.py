@@ -154,7 +154,7 @@ def sections() -> list[type[BaseModel]]:
 def test_the_example_loads_and_its_pipelines_too() -> None:
     config = load_config(EXAMPLE)
 
-    assert config.watchers.keys() == {"todos", "orders"}
+    assert config.watchers.keys() == {"todos", "orders", "events"}
     for name, found in config.watchers.items():
         assert load_stages(config.pipelines, found.pipelines, watcher=name)
 

@@ -52,6 +52,9 @@ class FakeBackfills:
             await do(feed, connection)
         await asyncio.sleep(0)
 
+    def release(self, connection: Connection) -> None:
+        self.released = connection
+
 
 def giving(*messages: Message, head: str) -> Callable[[Feed, Connection], Any]:
     by_channel: dict[str | None, list[Message]] = {}

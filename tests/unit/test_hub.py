@@ -280,8 +280,8 @@ async def test_who_leaves_is_given_nothing_more_and_leaves_no_trace(hub: Hub) ->
     todos, orders = feed(), feed(ORDERS)
     interest = follow((todos, ("a", "b")), (orders, ("o",)))
     listener = join(hub, interest)
-    hub.leave(listener, interest)
-    hub.leave(listener, interest)
+    hub.leave(listener)
+    hub.leave(listener)
     publish(hub, todos, message(at(2), "a"))
     hub.flush()
     assert listener.data == []

@@ -195,5 +195,5 @@ async def test_whatever_happens_everybody_is_given_everything_once_and_cursors_a
     for client in world.clients[len(first) :]:
         assert_given_exactly_what_was_due(world, client)
     for client in world.clients:
-        world.hub.leave(client, client.interest)
+        world.hub.leave(client)
     assert not world.hub._audiences

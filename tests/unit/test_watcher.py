@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from bridge.encode import Encoder
-from bridge.events import Change, Namespace
+from bridge.events import Message, Change, Namespace
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.routing import Route
@@ -71,7 +71,7 @@ def test_names_are_quoted_for_json() -> None:
 def test_a_drop_is_a_resync_with_a_position_of_its_own() -> None:
     drop = Change(insert(5).time, 2, "drop", Namespace("app", "todos"))
     (message,) = watcher(TODOS).messages(drop)
-    assert message == (at(5, 2), None, b"", "dropped")
+    assert message == Message(at(5, 2), None, b"", "dropped")
 
 
 def test_what_goes_nowhere_is_told_with_its_reason() -> None:
