@@ -106,10 +106,12 @@ def status(config: Path) -> None:
 @click.argument("channels", nargs=-1, required=True, metavar="CHANNEL...")
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The bridge.")
 @click.option("--since", help="A cursor, or 16 hex digits of a cluster time.")
-def tail_command(channels: tuple[str, ...], url: str, since: str | None) -> None:
+@click.option("--snapshot", is_flag=True, help="Begin with the documents that there are.")
+def tail_command(channels: tuple[str, ...], url: str, since: str | None, snapshot: bool) -> None:
     """Follows channels in the terminal; reconnects without losing anything."""
+    console = Console(soft_wrap=True)
     with suppress(KeyboardInterrupt):
-        asyncio.run(tail(channels, url=url, since=since, console=Console()))
+        asyncio.run(tail(channels, url=url, since=since, snapshot=snapshot, console=console))
 
 
 @cli.command("demo")

@@ -60,11 +60,15 @@ async def events(lines: AsyncIterable[bytes]) -> AsyncIterator[Event]:
             cursor = value.decode()
 
 
-async def tail(channels: Sequence[str], *, url: str, since: str | None, console: Console) -> None:
+async def tail(
+    channels: Sequence[str], *, url: str, since: str | None, snapshot: bool, console: Console
+) -> None:
     """Prints every message of the channels; reconnects for ever where that can help.
 
-    Raises BridgeError where the bridge refuses the request.
+    ``snapshot``: begins with the documents there are. Raises BridgeError where the bridge
+    refuses the request.
     """
+    query = [("channel", channel) for channel in channels] + [("snapshot", "1")] * snapshot
     cursor = since
     pause = 0.5
     async with aiohttp.ClientSession(
@@ -72,7 +76,7 @@ async def tail(channels: Sequence[str], *, url: str, since: str | None, console:
     ) as session:
         while True:
             try:
-                async for event in _connection(session, channels, url, cursor):
+                async for event in _connection(session, url, query, cursor):
                     cursor, pause = event.cursor or cursor, 0.5
                     _show(event, console)
                     if event.name == "bye" and not event.data["reconnect"]:
@@ -84,11 +88,10 @@ async def tail(channels: Sequence[str], *, url: str, since: str | None, console:
 
 
 async def _connection(
-    session: aiohttp.ClientSession, channels: Sequence[str], url: str, cursor: str | None
+    session: aiohttp.ClientSession, url: str, query: list[tuple[str, str]], cursor: str | None
 ) -> AsyncIterator[Event]:
-    query = [("channel", channel) for channel in channels]
-    query += [("since", cursor)] if cursor else []
-    async with session.get(f"{url.rstrip('/')}/sse", params=query) as response:
+    params = [*query, ("since", cursor)] if cursor else query
+    async with session.get(f"{url.rstrip('/')}/sse", params=params) as response:
         if response.status != HTTPStatus.OK:
             problem = orjson.loads(await response.read())
             raise BridgeError(f"{problem['title']}: {problem['detail']}")
@@ -99,33 +102,42 @@ async def _connection(
 def _show(event: Event, console: Console) -> None:
     data = event.data
     if event.name == "message":
-        console.print(_message(data))
-        for line in _content(data):
-            console.print(line)
+        for message in data.get("messages", [data]):
+            console.print(_head(message))
+            for line in _content(message):
+                console.print(line)
+    elif event.name == "snapshot":
+        for entry in data["documents"]:
+            document = orjson.dumps(entry.get("document", entry.get("reason"))).decode()
+            console.print(Text.assemble((data["channel"], "bold"), f" {document}"))
     elif event.name != "heartbeat":
         rest = {key: value for key, value in data.items() if key != "type"}
         console.print(Text(f"{event.name} {orjson.dumps(rest).decode()}", style="dim"))
 
 
-def _message(data: dict[str, Any]) -> Text:
-    op = data["op"]
+def _head(message: dict[str, Any]) -> Text:
+    what = message.get("op", "event")
+    key = orjson.dumps(message["key"]).decode() if "key" in message else message.get("name", "")
     return Text.assemble(
-        (data.get("time", "")[11:23], "dim"),
+        (message.get("time", "")[11:23], "dim"),
         " ",
-        (f"{op:<7}", STYLES.get(op, "")),
-        (data["channel"], "bold"),
-        f" {orjson.dumps(data['key']).decode()}",
-        (f" {data.get('mode', '')}", "dim"),
+        (f"{what:<7}", STYLES.get(what, "")),
+        (message["channel"], "bold"),
+        f" {key}",
+        (f" {message.get('mode', '')}", "dim"),
     )
 
 
-def _content(data: dict[str, Any]) -> list[Text]:
+def _content(message: dict[str, Any]) -> list[Text]:
     """What the message carries, one line for each thing that changed."""
-    if "document" in data:
-        return [Text(f"  {orjson.dumps(data['document']).decode()}")]
-    patch = data.get("patch", ())
-    lines = [_line(MARKS[step["op"]], step["path"], step.get("value")) for step in patch]
-    delta = data.get("delta", {})
+    whole = [message[field] for field in ("document", "data") if field in message]
+    if whole:
+        return [Text(f"  {orjson.dumps(whole[0]).decode()}")]
+    lines = [
+        _line(MARKS[step["op"]], step["path"], step.get("value"))
+        for step in message.get("patch", ())
+    ]
+    delta = message.get("delta", {})
     lines += [_line("~", "/".join(path), value) for path, value in delta.get("set", ())]
     lines += [_line("-", "/".join(path), None) for path in delta.get("unset", ())]
     lines += [_line("<", "/".join(path), size) for path, size in delta.get("truncate", ())]
