@@ -5,6 +5,7 @@ chunked transfer coding: RFC 9112, section 7.1.
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import orjson
@@ -79,16 +80,24 @@ def messages(
     before, after = place.around(tag)
     lead = b"id: " + before.encode()
     rest = after.encode() + b"\ndata: "
-    return [
-        resyncs(
-            [message.channel] if message.channel else channels,
-            message.resync,
-            before + message.position + after,
-        )
-        if message.resync
-        else b"%b%b%b%b\n\n" % (lead, message.position.encode(), rest, message.body)
-        for message in run
-    ]
+    framed = []
+    for message, following in zip_longest(run, run[1:]):
+        if not message.resync:
+            head = b"%b%b%b" % (lead, message.position.encode(), rest)
+            framed.append(head + message.body + b"\n\n")
+        elif not _repeats(message, following):
+            told = [message.channel] if message.channel else channels
+            framed.append(resyncs(told, message.resync, before + message.position + after))
+    return framed
+
+
+def _repeats(message: Message, following: Message | None) -> bool:
+    """Whether a resync is followed by the same one: then only the last has to be told."""
+    return (
+        following is not None
+        and following.resync == message.resync
+        and following.channel == message.channel
+    )
 
 
 def batch_body(channel: str, bodies: Sequence[bytes]) -> bytes:

@@ -29,7 +29,7 @@ def configure(*, least: int = logging.INFO) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, structlog.processors.format_exc_info],
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

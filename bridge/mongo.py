@@ -50,7 +50,7 @@ def translated(error: PyMongoError) -> MongoError:
         if error.code in _LOST or error.has_error_label(_NOT_RESUMABLE):
             return HistoryLost(f"{text} (code {error.code})", code=error.code or 0)
         if error.code in _REFUSED:
-            return MongoRefused(f"{text} (code {error.code})")
+            return MongoRefused(f"{text} (code {error.code})", code=error.code or 0)
         return MongoError(f"{text} (code {error.code})", code=error.code or 0)
     return MongoError(_brief(error))
 
@@ -65,10 +65,11 @@ class Mongo:
 
     def __init__(self, uri: str, *, driver: str = "pymongo", timeout: float = 10.0) -> None:
         options: dict[str, Any] = {
-            "serverSelectionTimeoutMS": int(timeout * 1000),
             "appname": "livesync-bridge",
             "server_selector": _always_the_same_router,
         }
+        if "serverselectiontimeoutms=" not in uri.lower():
+            options["serverSelectionTimeoutMS"] = int(timeout * 1000)
         try:
             self._client: Any = _client_class(driver)(uri, **options)
             self._database = lru_cache(maxsize=256)(self._client.__getitem__)

@@ -18,7 +18,6 @@ from bridge.backfill import Backfills
 from bridge.channels import Channels
 from bridge.connection import Connection
 from bridge.errors import (
-    BadCursor,
     HistoryGone,
     RequestError,
     Unavailable,
@@ -168,7 +167,7 @@ class Server:
         limit = int(_number(request, "limit", 100, WHOLE, least=1, most=LARGEST_LIMIT))
         wait = _number(request, "wait", 0, DECIMAL, least=0, most=LONGEST_WAIT)
         if "since" not in request.query:
-            raise BadCursor("since is required: a cursor, or the 16 hex digits of a cluster time")
+            raise RequestError("since is required: a cursor, or the 16 digits of a cluster time")
         cursor = Cursor.parse(request.query["since"])
         place, lost = self._channels.place(cursor, [feed])
         if lost:

@@ -47,6 +47,15 @@ A long stretch of oplog without a change for this stream is searched in one go; 
 cannot be reached, the driver's own monitor notices much earlier.
 """
 
+_PASSING = frozenset(
+    {0, 6, 7, 50, 63, 89, 91, 133, 150, 189, 202, 211, 234, 262, 317}
+    | {9001, 10107, 11600, 11601, 11602, 13388, 13435, 13436}
+)
+"""Codes of errors that pass by themselves: elections, shutdowns, networks, time-outs. An opening
+that fails with any other will fail again until somebody changes something.
+https://github.com/mongodb/specifications/blob/master/source/change-streams/change-streams.md
+"""
+
 
 class MongoSource:
     """A change stream over a scope, with a pipeline and image options."""
@@ -233,9 +242,11 @@ class _Cursor:
         session = await mongo.session()
         try:
             reply = await mongo.command(database, aggregate, session=session, raw=True)
-        except MongoError:
+        except MongoError as error:
             await session.end_session()
-            raise
+            if error.code in _PASSING or isinstance(error, HistoryLost):
+                raise
+            raise MongoRefused(str(error), code=error.code) from error
         return cls(mongo, session, database, reply["cursor"])
 
     async def replies(

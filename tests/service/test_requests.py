@@ -142,7 +142,7 @@ async def test_what_a_stream_would_resync_is_gone(rig: Rig, since: str) -> None:
     [
         ("since=x&limit=0", "secret:a", 403, "forbidden"),
         ("since=x&limit=0", "nobody:a", 404, "unknown_channel"),
-        ("", "todos:acme", 400, "bad_cursor"),
+        ("", "todos:acme", 400, "bad_request"),
         ("since=x", "todos:acme", 400, "bad_cursor"),
         (f"since={'f' * 22}", "todos:acme", 400, "bad_cursor"),
         (f"{SINCE}&limit=0", "todos:acme", 400, "bad_request"),

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from bridge.encode import Encoder
-from bridge.events import Message, Change, Namespace
+from bridge.events import Change, Message, Namespace
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.routing import Route
