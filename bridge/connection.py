@@ -18,20 +18,18 @@ from bridge.events import Chunk, Message, Place
 from bridge.feed import Feed
 from bridge.history import weight
 from bridge.hub import Hub
+from bridge.outlet import Outlet
 
 ROUNDS = 3
 """Readings of the oplog that may end short of memory before history counts as lost."""
-
-LOW_WATER = 16 * 1024
-"""Unsent bytes at which a socket counts as drained."""
 
 STILL_HERE = b": not ready yet\n\n"
 """A comment, where there is no cursor yet that a heartbeat could show."""
 
 NOWHERE = Place({})
 
-POLL = 0.01
-"""Seconds between two looks at a socket that has to drain, or at a watcher that has to start."""
+NONE_LOST: Mapping[Feed, str] = {}
+"""Shared by all that have lost nothing; never changed, only replaced."""
 
 COME_BACK = (1000, 4000)
 """Milliseconds, jittered, after which a client is asked to come back."""
@@ -70,7 +68,6 @@ class Connection:
         "__weakref__",
         "_absent",
         "_backfills",
-        "_drained_bytes",
         "_farewell",
         "_hub",
         "_interest",
@@ -78,15 +75,14 @@ class Connection:
         "_live",
         "_lost",
         "_max_write",
-        "_moved_at",
+        "_outlet",
         "_place",
         "_rounds",
-        "_sent",
         "_snapshots",
-        "_transport",
         "_waiter",
         "beaten",
         "period",
+        "send",
         "session",
     )
 
@@ -107,12 +103,13 @@ class Connection:
         self.session = session
         self.period = period
         self.beaten = asyncio.get_running_loop().time()
-        self._transport = transport
+        self._outlet = Outlet(transport, max_write=max_write, now=self.beaten)
+        self.send = self._outlet.send  # the hub's way in: straight to the socket
         self._hub = hub
         self._backfills = backfills
         self._interest = interest
         self._place = place
-        self._lost = lost
+        self._lost = lost or NONE_LOST
         self._snapshots = snapshots
         self._max_write = max_write
         self._farewell = b""
@@ -121,19 +118,8 @@ class Connection:
         self._level = False
         self._rounds = 0
         self._waiter: asyncio.Future[None] | None = None
-        self._sent = 0
-        self._drained_bytes = 0
-        self._moved_at = self.beaten
 
     # What the hub asks of a listener.
-
-    def send(self, data: bytes) -> bool:
-        """Writes at once; False where too much is still unsent."""
-        if self._transport.get_write_buffer_size() > self._max_write:
-            return False
-        self._transport.write(data)
-        self._sent += len(data)
-        return True
 
     def fall_behind(self, place: Place) -> None:
         """Leaves the hub's hands and catches up from this place."""
@@ -151,18 +137,13 @@ class Connection:
 
     def abort(self) -> None:
         """Cuts the TCP connection without a word."""
-        self._transport.abort()
+        self._outlet.abort()
 
     def check(self, now: float, patience: float) -> None:
         """Cuts a client that takes nothing; keeps one that is catching up from timing out."""
-        unsent = self._transport.get_write_buffer_size()
-        if not unsent or self._sent - unsent > self._drained_bytes:
-            self._drained_bytes = self._sent - unsent
-            self._moved_at = now
-        elif now - self._moved_at > patience:
+        if now - self._outlet.stuck_since(now) > patience:
             self.abort()
-            return
-        if not self._level and self.beaten + self.period <= now and unsent <= self._max_write:
+        elif not self._level and self.beaten + self.period <= now and not self._outlet.full:
             self.beaten = now
             cursor = self._place.cursor
             self._write(self._interest.framed(frames.heartbeat(cursor) if cursor else STILL_HERE))
@@ -175,7 +156,9 @@ class Connection:
             while not self._farewell:
                 await self._catch_up()
                 if self._level and not self._farewell:
-                    await self._rest()
+                    # Not a call: a coroutine more would cost every idle client 400 bytes.
+                    self._waiter = asyncio.get_running_loop().create_future()
+                    await self._waiter
             self._write(self._interest.framed(self._farewell))
         finally:
             self._hub.leave(self)
@@ -208,19 +191,13 @@ class Connection:
         """Whether some watcher has yet to pass its start; if so, waits until one has."""
         if all(feed.started or feed.failed for feed, _ in self._interest.feeds):
             return False
-        await self._rest(self._hub.starting)
-        return True
-
-    async def _rest(self, also_woken: set[asyncio.Future[None]] | None = None) -> None:
-        """Sleeps until woken."""
         self._waiter = asyncio.get_running_loop().create_future()
-        if also_woken is not None:
-            also_woken.add(self._waiter)
+        self._hub.starting.add(self._waiter)
         try:
             await self._waiter
         finally:
-            if also_woken is not None:
-                also_woken.discard(self._waiter)
+            self._hub.starting.discard(self._waiter)
+        return True
 
     def _join(self) -> None:
         if not self._live:
@@ -342,17 +319,11 @@ class Connection:
             self._place = self._place.moved(feed.tag, piece[-1].position)
         self._place = self._place.moved(feed.tag, head)
 
-    # The socket.
-
     def _write(self, data: bytes) -> None:
-        self._transport.write(data)
-        self._sent += len(data)
+        self._outlet.write(data)
 
     async def _drained(self) -> bool:
-        # Looked at now and then: the transport tells only its protocol when it has drained.
-        while self._transport.get_write_buffer_size() > LOW_WATER and not self._farewell:  # noqa: ASYNC110
-            await asyncio.sleep(POLL)
-        return not self._farewell
+        return await self._outlet.drained(lambda: bool(self._farewell))
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():

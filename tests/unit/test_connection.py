@@ -7,14 +7,15 @@ import orjson
 import pytest
 
 from bridge import connection as connection_module
-from bridge import frames
+from bridge import frames, outlet
 from bridge.audience import Interest
-from bridge.connection import LOW_WATER, ROUNDS, Connection
+from bridge.connection import ROUNDS, Connection
 from bridge.errors import HistoryLost, MongoError
 from bridge.events import Message, Place
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
+from bridge.outlet import LOW_WATER
 from tests.fakes import FakeTransport, at, message, resync, start_of
 
 TODOS, ORDERS = "1f3a9c02", "77777777"
@@ -102,7 +103,7 @@ class World:
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(connection_module, "POLL", 0)
+    monkeypatch.setattr(outlet, "POLL", 0)
     monkeypatch.setattr(connection_module, "RETRY", 0)
     made = World()
     yield made
