@@ -120,11 +120,16 @@ def _plan(config: Config, name: str, watcher: WatcherConfig) -> Plan:
             f"watchers.{name}.batch.conflate: true; an outbox has events, of which none replaces "
             "another; expected false"
         )
+    if isinstance(watcher.outbox, str) and not wide:
+        raise ConfigError(
+            f"watchers.{name}.outbox: {watcher.outbox!r}; a name is for a scope that is wider than "
+            "a collection; expected true or false, or watch the whole database"
+        )
     try:
         named = _names_channels(stages) or watcher.outbox is True
         rule: Rule = (Pattern if named else Template)(watcher.channel)
     except ConfigError as error:
-        hint = "" if "*" not in watcher.channel else "; a pattern needs a pipeline sets _channel"
+        hint = "; a pattern needs a pipeline that sets _channel" if "*" in watcher.channel else ""
         raise ConfigError(f"watchers.{name}.channel: {error}{hint}") from error
     return Plan(name, watcher, scope, stages, rule)
 
@@ -143,7 +148,10 @@ async def assemble(
     refuse: Callable[[str, str, Any], None],
 ) -> Assembled:
     """A plan made real; raises ConfigError where the collection lacks what it needs."""
-    images = resolve(plan.need, await mongo.imaged(plan.scope))
+    imaged = await mongo.imaged(plan.scope)
+    # Of an outbox only inserts count: it needs no images.
+    data = {name: on for name, on in imaged.items() if name.split(".", 1)[1] != plan.config.outbox}
+    images = resolve(plan.need, data)
     feed = Feed(
         name=plan.name,
         tag=_tag(plan, images, identity),
@@ -187,6 +195,7 @@ def _state(plan: Plan, mongo: Mongo) -> State | None:
         filter=from_extended_json(chosen.filter),
         projection=chosen.projection,
         limit=chosen.limit,
+        outbox=str(plan.config.outbox or ""),
     )
 
 

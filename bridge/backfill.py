@@ -7,15 +7,16 @@ after its time. Live traffic never waits for them.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from bridge.errors import BridgeError, HistoryLost, MongoError
 from bridge.events import START_OF_INSTANT, Message, seconds_of, time_of
 from bridge.feed import Feed
+from bridge.reader import Reader
 
 TIME_LIMIT = 60.0
 """Seconds after which a reading ends, so that the oldest cursors do not starve the others."""
@@ -28,25 +29,6 @@ SLACK = 10
 
 OpenMessages = Callable[[Feed, str], AsyncGenerator[tuple[list[Message], str], None]]
 """Opens a watcher's messages from a cluster time on, in batches, each with its head."""
-
-
-class Reader(Protocol):
-    """Whoever asks for messages older than memory."""
-
-    @property
-    def satisfied(self) -> bool:
-        """Whether it wants no more, although it has not reached memory."""
-        ...
-
-    def place_in(self, feed: Feed) -> str:
-        """The position after which it wants messages."""
-        ...
-
-    async def take(
-        self, feed: Feed, messages: Mapping[str | None, list[Message]], head: str
-    ) -> None:
-        """Takes what it wants of these messages (by channel) and moves to ``head``."""
-        ...
 
 
 @dataclass(slots=True, eq=False)

@@ -14,9 +14,13 @@ from bridge.config import Config
 from bridge.errors import BridgeError, MongoError, MongoRefused
 from bridge.events import seconds_of
 from bridge.mongo import Mongo
+from bridge.state import State
 
 OLDEST_SERVER = (6, 0)
 """Pre- and post-images came with it."""
+
+SCANS_NAMED = 5
+"""Collections without an index that are told one by one, for each watcher."""
 
 STREAM_LIMIT = 15.0
 """Seconds that a change stream gets to open."""
@@ -61,7 +65,8 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
         async for finding in _deployment(mongo, config):
             yield finding
         for plan in planned:
-            yield await _watcher(mongo, config, plan)
+            async for finding in _watcher(mongo, config, plan):
+                yield finding
     except MongoError as error:
         yield Finding("✗", "MongoDB", str(error), "check mongo.uri and that the server runs")
     finally:
@@ -111,7 +116,7 @@ async def _oplog(mongo: Mongo, now: str, window: int) -> Finding:
     return Finding("✓", "oplog window", found)
 
 
-async def _watcher(mongo: Mongo, config: Config, plan: Plan) -> Finding:
+async def _watcher(mongo: Mongo, config: Config, plan: Plan) -> AsyncIterator[Finding]:
     """Resolves the images and opens the very stream that the service would."""
     what = f"watcher {plan.name}"
     try:
@@ -123,17 +128,40 @@ async def _watcher(mongo: Mongo, config: Config, plan: Plan) -> Finding:
             async with aclosing(source.read(await mongo.now())) as batches:
                 await anext(batches)
     except TimeoutError:
-        return Finding("✗", what, f"no stream within {STREAM_LIMIT:.0f} s", "look at the server")
+        yield Finding("✗", what, f"no stream within {STREAM_LIMIT:.0f} s", "look at the server")
+        return
     except BridgeError as error:
         problem, _, fix = str(error).partition(": run: ")
-        return Finding("✗", what, problem, fix)
+        yield Finding("✗", what, problem, fix)
+        return
     images = assembled.images
     found = (
         f"{plan.config.watch} as {plan.config.mode}; full document {images.full_document}, "
         f"before change {images.full_document_before_change}"
     )
     warnings = assembled.warnings
-    return Finding("!" if warnings else "✓", what, found, "; ".join(warnings))
+    yield Finding("!" if warnings else "✓", what, found, "; ".join(warnings))
+    if assembled.state:
+        async for finding in _snapshots(assembled.state, plan.name):
+            yield finding
+
+
+async def _snapshots(state: State, name: str) -> AsyncIterator[Finding]:
+    """Whether MongoDB accepts the query of a snapshot, and finds its documents by an index."""
+    what = f"snapshots of {name}"
+    try:
+        scanned = await state.scans()
+    except MongoError as error:
+        fix = f"look at watchers.{name}.snapshot and at the privilege find"
+        yield Finding("✗", what, str(error), fix)
+        return
+    for ns in scanned[:SCANS_NAMED]:
+        keys = ", ".join(f'"{field}": 1' for field in state.fields)
+        fix = f'in {ns.db}: db.getCollection("{ns.coll}").createIndex({{{keys}}})'
+        yield Finding("!", what, f"each reads all of {ns.db}.{ns.coll}: there is no index", fix)
+    if len(scanned) > SCANS_NAMED:
+        found = f"each reads all of {len(scanned) - SCANS_NAMED} more collections"
+        yield Finding("!", what, found, "narrow watch, or index them too")
 
 
 def _span(seconds: int) -> str:

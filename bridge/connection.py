@@ -7,7 +7,7 @@ memory, then it joins the hub again. Never both: each connection has one writer 
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Protocol
 
@@ -16,9 +16,10 @@ from bridge.audience import Interest
 from bridge.errors import HistoryLost, MongoError, Unavailable
 from bridge.events import Chunk, Message, Place
 from bridge.feed import Feed
-from bridge.history import weight
+from bridge.history import pieces
 from bridge.hub import Hub
 from bridge.outlet import Outlet
+from bridge.reader import Backfills
 
 ROUNDS = 3
 """Readings of the oplog that may end short of memory before history counts as lost."""
@@ -36,21 +37,6 @@ COME_BACK = (1000, 4000)
 
 RETRY = 1.0
 """Seconds until the oplog is asked again after MongoDB could not be reached."""
-
-
-class Backfills(Protocol):
-    """Readings of the oplog for places that have left memory."""
-
-    async def fetch(self, feed: Feed, connection: "Connection") -> None:
-        """Has the connection take what lies between its place and memory, or a part of it.
-
-        Raises HistoryLost where the oplog no longer has it.
-        """
-        ...
-
-    def release(self, connection: "Connection") -> None:
-        """Lets ``fetch`` return at once."""
-        ...
 
 
 class Snapshots(Protocol):
@@ -311,7 +297,7 @@ class Connection:
         ]
         due.sort(key=lambda message: message.position)
         kept = feed.batching.kept(due)
-        for piece in _pieces(kept, len(channels), self._max_write):
+        for piece in pieces(kept, len(channels), self._max_write):
             if not await self._drained():
                 return
             framed = feed.batching.framed(piece, tag=feed.tag, place=self._place, channels=channels)
@@ -328,17 +314,3 @@ class Connection:
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def _pieces(messages: list[Message], channels: int, limit: int) -> Iterable[list[Message]]:
-    """The messages in runs of about ``limit`` bytes, at least one message each."""
-    piece: list[Message] = []
-    room = limit
-    for message in messages:
-        room -= weight(message, channels)
-        if piece and room < 0:
-            yield piece
-            piece, room = [], limit - weight(message, channels)
-        piece.append(message)
-    if piece:
-        yield piece

@@ -130,3 +130,17 @@ class History:
         self.bytes -= len(message.body) + MESSAGE_COST
         self.floor = message.position
         self._dead += 1
+
+
+def pieces(messages: list[Message], channels: int, limit: int) -> Iterable[list[Message]]:
+    """The messages in runs of about ``limit`` bytes, at least one message each."""
+    piece: list[Message] = []
+    room = limit
+    for message in messages:
+        room -= weight(message, channels)
+        if piece and room < 0:
+            yield piece
+            piece, room = [], limit - weight(message, channels)
+        piece.append(message)
+    if piece:
+        yield piece

@@ -15,6 +15,7 @@ from bridge import frames
 from bridge.audience import Audience, Interest, Listener
 from bridge.events import Message, Place
 from bridge.feed import Feed
+from bridge.pace import Pace
 
 REPLAYS_KEPT = 64
 """Framed pieces of history kept for others that stand at the same place."""
@@ -39,14 +40,11 @@ class Hub:
 
     def __init__(self, *, flush_interval: float, max_write: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._interval = flush_interval
+        self._pace = Pace(interval=flush_interval, flush=self.flush)
         self._max_write = max_write
         self._listening: dict[Feed, dict[str, set[Audience]]] = defaultdict(dict)
         self._dirty: dict[Feed, float] = {}
         self._audiences: dict[tuple[Interest, tuple[tuple[str, str], ...]], Audience] = {}
-        self._timer: asyncio.Handle | None = None
-        self._timer_at = 0.0
-        self._not_before = 0.0
         self._replays: dict[tuple[Interest, str, str], tuple[bytes, Place]] = {}
         self._standing: dict[Listener, Audience] = {}
         self.starting: set[asyncio.Future[None]] = set()
@@ -59,8 +57,8 @@ class Hub:
         feed.history.append(messages, head)
         if messages and feed.started:
             feed.pending.extend(messages)
-            self._dirty.setdefault(feed, self._loop.time() + feed.batching.window)
-            self._schedule()
+            due = self._dirty.setdefault(feed, self._loop.time() + feed.batching.window)
+            self._pace.flush_at(due)
         elif not feed.pending and feed.flushed != feed.history.head:
             feed.flushed = feed.history.head
             self._level(feed)
@@ -151,17 +149,14 @@ class Hub:
 
         What waits for the end of a window is left, unless ``windows`` are to end now.
         """
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+        self._pace.cancel()
         began = self._loop.time()
         dirty = [feed for feed, due in self._dirty.items() if windows or due <= began]
         if dirty:
             self._give_out(dirty, began)
-            ended = self._loop.time()
-            self._not_before = ended + max(self._interval, (ended - began) / 2)
+            self._pace.flushed(began, self._loop.time())
         if self._dirty:
-            self._schedule()
+            self._pace.flush_at(min(self._dirty.values()))
 
     def _give_out(self, dirty: list[Feed], now: float) -> None:
         self._replays.clear()
@@ -201,24 +196,6 @@ class Hub:
 
     def _everybody(self, feed: Feed) -> set[Audience]:
         return set().union(*self._listening[feed].values())
-
-    def _schedule(self) -> None:
-        now = self._loop.time()
-        when = max(self._not_before, min(self._dirty.values()))
-        if self._timer and self._timer_at <= when:
-            return
-        if self._timer:
-            self._timer.cancel()
-        self._timer_at = when
-        self._timer = (
-            self._loop.call_at(when, self._flush_due)
-            if when > now
-            else self._loop.call_soon(self._flush_due)
-        )
-
-    def _flush_due(self) -> None:
-        self._timer = None
-        self.flush()
 
     def _frame_pending(self, feed: Feed, writings: dict[Audience, _Writing]) -> None:
         due: dict[Audience, list[Message]] = {}

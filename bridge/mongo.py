@@ -165,7 +165,7 @@ class Mongo:
         return [d["name"] for d in reply["databases"] if d["name"] not in _SYSTEM_DATABASES]
 
     async def _imaged_in(self, database: str, collection: str) -> dict[str, bool]:
-        only = {"name": collection} if collection else {"type": "collection"}
+        only = {"type": "collection", **({"name": collection} if collection else {})}
         command = {"listCollections": 1, "filter": only, "cursor": {"batchSize": 100_000}}
         reply = await self.command(database, command)
         return {

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.events import Change, Document
 
-LONGEST = 128
+LONGEST = 256
 """Characters of a mutation id."""
 
 
@@ -20,6 +20,7 @@ class MutationFields:
         self.fields = tuple(fields)
         self._paths = [tuple(field.split(".")) for field in fields]
         self._tops = frozenset(path[0] for path in self._paths)
+        self._starts = tuple(self._tops)
         # How an update description can name a field: whole, or by one of its parents.
         self._names = frozenset(
             ".".join(path[:length]) for path in self._paths for length in range(1, len(path) + 1)
@@ -52,7 +53,11 @@ class MutationFields:
     def _told(self, description: Document) -> bool:
         updated = description.get("updatedFields") or {}
         removed = description.get("removedFields") or ()
-        return not (self._names.isdisjoint(updated) and self._names.isdisjoint(removed))
+        for names in (updated, removed):
+            for name in names:
+                if name.startswith(self._starts) and (name in self._names or self._own(name)):
+                    return True
+        return False
 
     def _of(self, change: Change) -> str:
         if change.op == "update":
@@ -73,9 +78,16 @@ class MutationFields:
         for path in self._paths:
             for length in range(1, len(path) + 1):
                 updated = _pruned(updated, (".".join(path[:length]), *path[length:]))
-        gone = {".".join(path) for path in self._paths}
-        removed = [name for name in description.get("removedFields") or () if name not in gone]
-        return {**description, "updatedFields": updated, "removedFields": removed}
+        updated = {name: value for name, value in updated.items() if not self._own(name)}
+        removed = [n for n in description.get("removedFields") or () if not self._own(n)]
+        arrays = description.get("truncatedArrays") or ()
+        kept = [array for array in arrays if not self._own(array["field"])]
+        fields = {"updatedFields": updated, "removedFields": removed, "truncatedArrays": kept}
+        return {**description, **fields}
+
+    def _own(self, name: str) -> bool:
+        """Whether an update description's name is that of a field, or lies inside one."""
+        return any(name == field or name.startswith(f"{field}.") for field in self.fields)
 
 
 def _pruned(document: Document, path: Sequence[str]) -> Document:

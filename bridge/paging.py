@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
 
 from bridge.audience import Interest
 from bridge.errors import HistoryGone, HistoryLost, MongoError, Unavailable
 from bridge.events import Message, Place
 from bridge.feed import Feed
 from bridge.hub import Hub
+from bridge.reader import Backfills
 
 START_LIMIT = 30.0
 """Seconds that a request waits for a watcher to pass its start."""
@@ -18,14 +18,6 @@ ROUNDS = 3
 
 POLL = 0.02
 _WHOLE = 1 << 62
-
-
-class Backfills(Protocol):
-    """Readings of the oplog for places that have left memory."""
-
-    async def fetch(self, feed: Feed, page: "Page") -> None:
-        """Has the page take what lies between its place and memory, or a part of it."""
-        ...
 
 
 class Page:

@@ -201,10 +201,12 @@ class Server:
                         await response.prepare(request)
                         cursor = f"{feed.tag}-{chunk.position}"
                         start = orjson.dumps({"channel": channel, "cursor": cursor})
-                        await response.write(start[:-1] + b',"documents":[' + chunk.documents)
+                        await self._written(
+                            response, start[:-1] + b',"documents":[' + chunk.documents
+                        )
                     elif chunk.documents:
-                        await response.write(b"," + chunk.documents)
-        except Unavailable:
+                        await self._written(response, b"," + chunk.documents)
+        except (Unavailable, TimeoutError):
             if not response.prepared:
                 raise
             if request.transport:  # an answer cut short must not look like a whole one
@@ -212,6 +214,11 @@ class Server:
             return response
         await response.write(b"]}")
         return response
+
+    async def _written(self, response: web.StreamResponse, data: bytes) -> None:
+        """Writes a chunk; raises TimeoutError where the client is too slow to take it."""
+        async with asyncio.timeout(self._limits.patience):
+            await response.write(data)
 
     # Over time.
 

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import gc
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
@@ -102,37 +102,43 @@ class Service:
         streams = [self._stream(source, watchers, hub) for source, watchers in read]
         origin = {w.feed: (source, w) for source, watchers in read for w in watchers}
         async with asyncio.TaskGroup() as tasks:
+
+            def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+                return tasks.create_task(coroutine, name=name)
+
+            at_once = self._config.history.backfills
             backfills = Backfills(
-                at_once=self._config.history.backfills,
+                at_once=at_once,
                 open_messages=lambda feed, start: _messages(*origin[feed], start),
-                spawn=lambda coroutine, name: tasks.create_task(coroutine, name=name),
+                spawn=spawn,
                 count=self._metrics.backfills.inc,
             )
             snapshots = Snapshots(
-                at_once=self._config.history.backfills,
-                origins=origins,
-                spawn=lambda coroutine, name: tasks.create_task(coroutine, name=name),
-                count=self._metrics.snapshots.inc,
+                at_once=at_once, origins=origins, spawn=spawn, count=self._metrics.snapshots.inc
             )
-            server = Server(
-                hub=hub,
-                channels=Channels(
-                    watchers=[watcher for _, watchers in read for watcher in watchers],
-                    access=Anonymous(patterns=self._config.auth.anonymous),
-                    offers=snapshots.offers,
-                ),
-                backfills=backfills,
-                snapshots=snapshots,
-                limits=Limits(
-                    heartbeat=config.heartbeat,
-                    patience=config.patience,
-                    write_buffer=config.write_buffer,
-                    max_channels=config.max_channels,
-                ),
-                cors_origins=config.cors_origins,
-            )
+            watchers = [watcher for _, watchers in read for watcher in watchers]
+            server = self._server(hub, watchers, backfills, snapshots)
             self._metrics.connections.set_function(lambda: len(server.connections))
             await self._run_tasks(tasks, streams, server)
+
+    def _server(
+        self, hub: Hub, watchers: list[Watcher], backfills: Backfills, snapshots: Snapshots
+    ) -> Server:
+        config = self._config.server
+        access = Anonymous(patterns=self._config.auth.anonymous)
+        return Server(
+            hub=hub,
+            channels=Channels(watchers=watchers, access=access, offers=snapshots.offers),
+            backfills=backfills,
+            snapshots=snapshots,
+            limits=Limits(
+                heartbeat=config.heartbeat,
+                patience=config.patience,
+                write_buffer=config.write_buffer,
+                max_channels=config.max_channels,
+            ),
+            cors_origins=config.cors_origins,
+        )
 
     async def _run_tasks(
         self, tasks: asyncio.TaskGroup, streams: list[Stream], server: Server

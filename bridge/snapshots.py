@@ -9,15 +9,16 @@ that a storm of requests costs MongoDB a few of them a second.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from bridge.documents import Flavor, dumps
-from bridge.encode import TOO_LARGE
+from bridge.encode import NO_DOCUMENT, TOO_LARGE
 from bridge.errors import MongoError, Unavailable
 from bridge.events import Chunk, Document, Namespace
 from bridge.feed import Feed
 from bridge.mutation import MutationFields
+from bridge.reading import Budget, Reading
 
 CHUNK_BYTES = 256 * 1024
 CHUNK_DOCUMENTS = 500
@@ -27,7 +28,10 @@ KEPT_BYTES = 32 * 1024 * 1024
 """Bytes of one reading that are kept for those who are behind, or come later."""
 
 KEPT_IN_ALL = 128 * 1024 * 1024
-"""Bytes of all finished readings that are kept for those who come later."""
+"""Bytes of all readings; above, none is kept for later, and each goes at its readers' pace."""
+
+KEPT_LEAST = 1024 * 1024
+"""Bytes that a reading may hold in any case."""
 
 KEPT_SECONDS = 30.0
 """How long a reading is kept for those who come later."""
@@ -39,15 +43,20 @@ MESSAGES_SINCE = 100
 """Messages that may have followed a reading that a stream is still given."""
 
 TIME_LIMIT = 240.0
-"""Seconds for one reading: MongoDB keeps the past for five minutes."""
+"""Seconds for one reading, its turn waited for: MongoDB keeps the past for five minutes."""
+
+Entry: TypeAlias = tuple[Namespace, Any, Document | None, str]
+"""Namespace, key and document; or no document, and why."""
+
+_Key: TypeAlias = tuple[Feed, tuple[str, ...]]
 
 
 class Portion(Protocol):
-    """Some documents of a channel, with namespace, key and document of each."""
+    """Some documents of a channel."""
 
     channel: str
     position: str
-    documents: list[tuple[Namespace, Any, Document]]
+    documents: list[Entry]
     more: bool
 
 
@@ -69,55 +78,22 @@ class Origin:
     max_message: int
     mutations: MutationFields
 
-    def entry(self, ns: Namespace, key: Any, document: Document) -> bytes:
-        """One document of a snapshot as JSON."""
+    def entry(self, found: Entry) -> bytes:
+        """One document of a snapshot as JSON; its key and the reason where that cannot be."""
+        ns, key, document, reason = found
         fields: dict[str, Any] = {"key": key}
         if self.wide:
             fields["ns"] = {"db": ns.db, "coll": ns.coll}
-        whole = dumps({**fields, "document": self.mutations.without(document)}, self.json)
-        if len(whole) <= self.max_message:
-            return whole
-        return dumps({**fields, "reason": TOO_LARGE}, self.json)
-
-
-@dataclass(slots=True, eq=False)
-class _Reading:
-    """A reading under way or finished, and who follows it."""
-
-    due: float
-    """Loop time at which it begins, at the earliest."""
-    begun: bool = False
-    chunks: list[Chunk] = field(default_factory=list)
-    dropped: int = 0
-    size: int = 0
-    followers: dict[object, int] = field(default_factory=dict)
-    finished: bool = False
-    error: BaseException | None = None
-    moved: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def position(self) -> str:
-        """Where the state stands, once that is known."""
-        return self.chunks[0].position if self.chunks else ""
-
-    def wake(self) -> None:
-        """Lets everybody look again."""
-        self.moved.set()
-        self.moved = asyncio.Event()
-
-    def add(self, chunk: Chunk) -> None:
-        """One more chunk for all."""
-        self.chunks.append(chunk)
-        self.size += len(chunk.documents)
-        self.wake()
-
-    def forget_given(self) -> None:
-        """Lets go of what every follower has; nobody can join from the start any more."""
-        least = min(self.followers.values(), default=self.dropped)
-        while self.dropped < least:
-            self.size -= len(self.chunks.pop(0).documents)
-            self.dropped += 1
+        if document is not None:
+            try:
+                whole = dumps({**fields, "document": self.mutations.without(document)}, self.json)
+            except (TypeError, ValueError, RecursionError):
+                reason = NO_DOCUMENT
+            else:
+                if len(whole) <= self.max_message:
+                    return whole
+                reason = TOO_LARGE
+        return dumps({**fields, "reason": reason}, self.json)
 
 
 class Snapshots:
@@ -135,7 +111,8 @@ class Snapshots:
         self._origins = origins
         self._spawn = spawn
         self._count = count
-        self._readings: dict[tuple[Feed, tuple[str, ...]], _Reading] = {}
+        self._readings: dict[_Key, Reading] = {}
+        self._budget = Budget()
 
     def offers(self, feed: Feed) -> bool:
         """Whether the watcher's channels have snapshots."""
@@ -150,19 +127,21 @@ class Snapshots:
         Raises Unavailable where MongoDB cannot be asked now, or the reading took too long.
         """
         reading = self._joinable(feed, channels, fresh=fresh) or self._begin(feed, channels)
-        follower = object()
-        reading.followers[follower] = 0
         try:
-            async for chunk in _follow(reading, follower):
-                yield chunk
+            async with aclosing(reading.follow()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+                    if not reading.whole:
+                        reading.forget_given()
         finally:
-            del reading.followers[follower]
-            reading.wake()
-            self._let_go(reading)
+            if not reading.followed and not reading.finished and reading.task:
+                reading.end(Unavailable("it was cancelled: nobody waited for it"))
+                reading.task.cancel()
+            _forget_useless(reading)
 
-    def _joinable(self, feed: Feed, channels: tuple[str, ...], *, fresh: bool) -> _Reading | None:
+    def _joinable(self, feed: Feed, channels: tuple[str, ...], *, fresh: bool) -> Reading | None:
         reading = self._readings.get((feed, channels))
-        if reading is None or reading.dropped or reading.error:
+        if reading is None or not reading.whole:
             return None
         if fresh or not reading.position:
             return None if fresh and reading.begun else reading
@@ -173,58 +152,51 @@ class Snapshots:
         stale = len(run) > MESSAGES_SINCE or any(message.resync for message in run)
         return None if stale else reading
 
-    def _begin(self, feed: Feed, channels: tuple[str, ...]) -> _Reading:
+    def _begin(self, feed: Feed, channels: tuple[str, ...]) -> Reading:
         loop = asyncio.get_running_loop()
         key = feed, channels
+        due = loop.time()
         before = self._readings.pop(key, None)  # taken out so that the newest comes last
-        reading = _Reading(max(loop.time(), before.due + SPACING) if before else loop.time())
-        self._readings[key] = reading
+        if before:
+            due = max(due, before.due + SPACING if before.begun else before.due)
+            before.current = False
+            _forget_useless(before)
+        reading = self._readings[key] = Reading(due, self._budget)
         reading.task = self._spawn(self._run(reading, feed, channels), f"snapshot {feed.name}")
         loop.call_later(KEPT_SECONDS, self._expire, key, reading)
         return reading
 
-    def _expire(self, key: tuple[Feed, tuple[str, ...]], reading: _Reading) -> None:
+    def _expire(self, key: _Key, reading: Reading) -> None:
         if self._readings.get(key) is reading:
             del self._readings[key]
+        reading.current = False
+        _forget_useless(reading)
 
-    def _let_go(self, reading: _Reading) -> None:
-        if not reading.followers and not reading.finished and reading.task:
-            reading.error = Unavailable("the snapshot was cancelled: nobody waited for it")
-            reading.task.cancel()
-
-    async def _run(self, reading: _Reading, feed: Feed, channels: tuple[str, ...]) -> None:
+    async def _run(self, reading: Reading, feed: Feed, channels: tuple[str, ...]) -> None:
+        error: BaseException | None = Unavailable("it was ended")
         try:
             await asyncio.sleep(reading.due - asyncio.get_running_loop().time())
-            async with self._slots, asyncio.timeout(TIME_LIMIT):
+            async with asyncio.timeout(TIME_LIMIT), self._slots:
                 reading.begun = True
                 self._count()
                 await self._fill(reading, self._origins[feed], channels)
+            error = None
         except TimeoutError:
-            reading.error = Unavailable(f"the snapshot took longer than {TIME_LIMIT:.0f} s")
-        except MongoError as error:
-            reading.error = error
+            error = Unavailable(f"it took longer than {TIME_LIMIT:.0f} s")
+        except MongoError as failure:
+            error = failure
         finally:
-            reading.finished = True
-            reading.wake()
-            self._trim()
+            reading.end(error)
+            _forget_useless(reading)
+            self._room()
 
-    def _trim(self) -> None:
-        """Forgets the oldest readings that nobody follows while too much is kept."""
-        size = sum(reading.size for reading in self._readings.values())
-        for key, reading in list(self._readings.items()):
-            if size <= KEPT_IN_ALL:
-                return
-            if reading.finished and not reading.followers:
-                size -= reading.size
-                del self._readings[key]
-
-    async def _fill(self, reading: _Reading, origin: Origin, channels: tuple[str, ...]) -> None:
+    async def _fill(self, reading: Reading, origin: Origin, channels: tuple[str, ...]) -> None:
         packed: list[bytes] = []
         size = 0
         async with aclosing(origin.state.read(channels)) as portions:
             async for portion in portions:
-                for ns, key, document in portion.documents:
-                    entry = origin.entry(ns, key, document)
+                for found in portion.documents:
+                    entry = origin.entry(found)
                     size += len(entry) + 1
                     if packed and (size > CHUNK_BYTES or len(packed) == CHUNK_DOCUMENTS):
                         await self._give(reading, portion, packed, more=True)
@@ -235,26 +207,26 @@ class Snapshots:
                     packed, size = [], 0
 
     async def _give(
-        self, reading: _Reading, portion: Portion, packed: list[bytes], *, more: bool
+        self, reading: Reading, portion: Portion, packed: list[bytes], *, more: bool
     ) -> None:
         reading.add(Chunk(portion.channel, portion.position, b",".join(packed), more))
-        while reading.size > KEPT_BYTES:
+        await asyncio.sleep(0)  # live traffic first
+        while reading.size > self._room():
             reading.forget_given()
-            if reading.size > KEPT_BYTES:
-                await reading.moved.wait()
+            if reading.size > self._room():
+                await reading.until_taken()
+
+    def _room(self) -> int:
+        """How many bytes one reading may hold, once the oldest without use have been let go."""
+        for reading in self._readings.values():
+            if self._budget.used <= KEPT_IN_ALL:
+                return KEPT_BYTES
+            if reading.finished and not reading.followed:
+                reading.forget_given()
+        return KEPT_BYTES if self._budget.used <= KEPT_IN_ALL else KEPT_LEAST
 
 
-async def _follow(reading: _Reading, follower: object) -> AsyncGenerator[Chunk, None]:
-    while True:
-        index = reading.followers[follower] - reading.dropped
-        if index < len(reading.chunks):
-            chunk = reading.chunks[index]
-            reading.followers[follower] += 1
-            reading.wake()
-            yield chunk
-        elif reading.error:
-            raise Unavailable(f"no snapshot now: {reading.error}") from reading.error
-        elif reading.finished:
-            return
-        else:
-            await reading.moved.wait()
+def _forget_useless(reading: Reading) -> None:
+    """Lets go of what nobody has to be given any more, now or later."""
+    if reading.finished and not reading.followed and not reading.whole:
+        reading.forget_given()

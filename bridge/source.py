@@ -40,6 +40,9 @@ AWAIT = 500
 BATCH = 1000
 """Changes read at once: bounds how long the loop is busy with one batch."""
 
+MANY = 50
+"""Changes in a batch from which on it pays to ask for the next one ahead of time."""
+
 SEARCH = 300.0
 """Seconds without an answer after which a stream counts as dead.
 
@@ -254,33 +257,33 @@ class _Cursor:
     ) -> AsyncGenerator[tuple[Sequence[RawBSONDocument], Any], None]:
         """Batches of raw events, each with its post-batch resume token, until the stream ends.
 
-        The next batch is asked for before one is given, so that MongoDB works meanwhile.
+        Where much is to be read, the next batch is asked for before one is given, so that
+        MongoDB works meanwhile.
         """
         yield self._first["firstBatch"], self._first["postBatchResumeToken"]
-        more = self._ask(1 if point.careful else BATCH)
+        ahead: asyncio.Task[Any] | None = None
         try:
             while self._id:
-                reply = (await more)["cursor"]
+                reply = (await (ahead or self._more(point)))["cursor"]
                 self._id = Int64(reply["id"])
-                more = self._ask(1 if point.careful else BATCH)
-                await asyncio.sleep(0)  # lets the question leave first
-                yield reply["nextBatch"], reply["postBatchResumeToken"]
+                events = reply["nextBatch"]
+                ahead = None
+                if len(events) >= MANY and self._id:
+                    ahead = asyncio.create_task(self._more(point), name="getMore")
+                    await asyncio.sleep(0)  # lets the question leave first
+                yield events, reply["postBatchResumeToken"]
         finally:
-            more.cancel()
-            with suppress(asyncio.CancelledError, MongoError, EventTooLarge):
-                await more
+            if ahead:
+                ahead.cancel()
+                with suppress(asyncio.CancelledError, MongoError, EventTooLarge):
+                    await ahead
             await self._session.end_session()
 
-    def _ask(self, batch_size: int) -> "asyncio.Task[Any]":
-        return asyncio.create_task(self._more(batch_size), name="getMore")
-
-    async def _more(self, batch_size: int) -> Any:
-        if not self._id:
-            return None
+    async def _more(self, point: _Point) -> Any:
         command = {
             "getMore": self._id,
             "collection": self._collection,
-            "batchSize": batch_size,
+            "batchSize": 1 if point.careful else BATCH,
             "maxTimeMS": AWAIT,
         }
         return await self._mongo.command(

@@ -105,7 +105,11 @@ class Watcher:
         if letter.fault:
             self._refuse(letter.fault, change.key)
             return []
-        tail = b"" if change.withheld else self._encoder.letter(letter.fields, change)
+        try:
+            tail = b"" if change.withheld else self._encoder.letter(letter.fields, change)
+        except (TypeError, ValueError, RecursionError):
+            self._refuse("outbox: the document cannot be written as JSON", change.key)
+            return []
         if not tail:
             return [Message(where, letter.channel, b"", TOO_LARGE)]
         lead = self._lead("event", where, letter.channel)
