@@ -12,7 +12,7 @@ from bridge.events import START_OF_INSTANT, Namespace
 from bridge.extended_json import from_extended_json
 from bridge.feed import Feed
 from bridge.history import History
-from bridge.images import LOOKUP, OFF, Images, Need, resolve
+from bridge.images import KEPT, LOOKUP, OFF, Images, Need, resolve
 from bridge.mongo import Mongo, describe
 from bridge.mutation import MutationFields
 from bridge.pipelines import Stage, load_stages, mentions, prepare, rewrites
@@ -21,7 +21,7 @@ from bridge.snapshots import Origin
 from bridge.source import MongoSource
 from bridge.state import State
 from bridge.templates import Pattern, Rule, Template, overlaps
-from bridge.watcher import Watcher, tag_of
+from bridge.watcher import Expected, Watcher, tag_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,10 @@ async def assemble(
             rewritten=rewrites(plan.stages, "fullDocument"),
         ),
         refuse=lambda reason, key=None: refuse(plan.name, reason, key),
+        expects=Expected(
+            document=images.full_document in KEPT,
+            before=images.full_document_before_change in KEPT,
+        ),
         mutations=MutationFields(plan.config.mutation_id),
         outbox=_outbox(plan),
     )

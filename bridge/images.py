@@ -11,6 +11,8 @@ from bridge.errors import ConfigError
 LOOKUP = "updateLookup"
 AVAILABLE = "whenAvailable"
 OFF = "off"
+KEPT = frozenset({AVAILABLE, "required"})
+"""Options that take what MongoDB has kept of the change itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ class Service:
             log.warning("an outbox document is skipped", watcher=watcher, why=reason, key=str(key))
         elif (watcher, reason) not in self._refused:
             self._refused.add((watcher, reason))
-            log.warning("a change, or one of its names, goes nowhere", watcher=watcher, why=reason)
+            log.warning("not every change can be sent as it is", watcher=watcher, why=reason)
 
 
 def _calm_the_collector() -> None:

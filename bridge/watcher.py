@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
@@ -19,6 +20,19 @@ NO_MUTATIONS = MutationFields(())
 
 NUMBERING = 1
 """Counts up when the same changes get other positions: then every tag changes."""
+
+
+_WITH_BEFORE = frozenset({"update", "replace", "delete"})
+
+
+class Expected(NamedTuple):
+    """Which images MongoDB is to keep for every change."""
+
+    document: bool
+    before: bool
+
+
+NOTHING_EXPECTED = Expected(document=False, before=False)
 
 
 def tag_of(**identity: object) -> str:
@@ -43,6 +57,7 @@ class Watcher:
         route: Route,
         encoder: Encoder,
         refuse: Callable[..., None],
+        expects: Expected = NOTHING_EXPECTED,
         mutations: MutationFields = NO_MUTATIONS,
         outbox: Callable[[Namespace], bool] = lambda _ns: False,
     ) -> None:
@@ -51,6 +66,7 @@ class Watcher:
         self._route = route
         self._encoder = encoder
         self._refuse = refuse
+        self._expects = expects
         self._mutations = mutations
         self._outbox = outbox
 
@@ -64,6 +80,7 @@ class Watcher:
         if routed.resync:
             where = events.position(change.time, change.ordinal, 0)
             return [Message(where, None, b"", routed.resync)]
+        self._miss(change)
         stripped, mutation = self._mutations.take(change)
         document = self._identity(change)
         tails: dict[str, bytes] = {}
@@ -83,6 +100,13 @@ class Watcher:
             return ""
         key = dumps(change.key, "relaxed").decode()
         return f"{change.ns.db}.{change.ns.coll}/{key}"
+
+    def _miss(self, change: Change) -> None:
+        """Reports an image that MongoDB was to keep for the change, and has no longer."""
+        if change.op == "update" and change.document is None and self._expects.document:
+            self._refuse("post-image missing: sent as ref")
+        elif change.op in _WITH_BEFORE and change.before is None and self._expects.before:
+            self._refuse("pre-image missing")
 
     def _lead(self, kind: str, where: str, channel: str) -> bytes:
         identity = f'{{"type":"{kind}","id":"{self.feed.tag}-{where}","channel":'
