@@ -16,7 +16,7 @@ def start_bridge(stand: Stand, *, collection: str, mode: str) -> FedServer:
     """A bridge that watches the collection."""
     config = {
         "mongo": {"uri": stand.uri},
-        "server": {"port": 0},
+        "server": {"port": 0, "max_connections_per_client": 10_000},
         "admin": {"port": 0},
         "auth": {"anonymous": [CHANNEL]},
         "watchers": {

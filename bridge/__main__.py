@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from bridge import __version__, logs
+from bridge.admission import tokens_of
 from bridge.check import check
 from bridge.config import Config, load_config
 from bridge.errors import BridgeError, ConfigError, MongoError
@@ -100,6 +101,19 @@ def status(config: Path) -> None:
                     click.echo(f"{'on ' if enabled else 'off'}  {name}")
 
     asyncio.run(show())
+
+
+@cli.command()
+@_config
+@click.option("--channels", multiple=True, required=True, help="A channel pattern; repeatable.")
+@click.option("--ttl", type=click.IntRange(min=1), default=3600, show_default=True, help="Seconds.")
+@click.option("--sub", default="", help="The subject: who the token is for.")
+def token(config: Path, channels: tuple[str, ...], ttl: int, sub: str) -> None:
+    """Makes a token with the configured secret and prints it."""
+    tokens = tokens_of(load_config(config).auth)
+    if tokens is None:
+        raise ConfigError("auth.jwt.secret: not set; make one with: openssl rand -base64 48")
+    click.echo(tokens.mint(channels=channels, ttl=ttl, subject=sub))
 
 
 @cli.command("tail")

@@ -1,5 +1,6 @@
 """What every answer of the public listener has in common: problem details and CORS."""
 
+import random
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
-from bridge.errors import NotThere, RequestError, Unauthorized
+from bridge.errors import NotThere, RequestError, TooManyConnections, Unauthorized
 
 _PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Cache-Control, Last-Event-ID",
     "Access-Control-Max-Age": "7200",
 }
+
+RETRY_SECONDS = (2, 8)
+"""Between these, jittered, who has too many connections is asked to come back."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -21,12 +25,18 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Answers:
     """Lets pages of the configured origins read the answers; turns errors into problems.
 
-    ``origins`` are exact, or ``https://*.example.com``, or ``*``.
+    ``origins`` are exact, or ``https://*.example.com``, or ``*``; ``credentials``: their pages
+    may send cookies.
     """
 
-    def __init__(self, *, origins: Sequence[str]) -> None:
+    def __init__(self, *, origins: Sequence[str], credentials: bool = False) -> None:
         self._any = "*" in origins
-        self._patterns = [_pattern(origin) for origin in origins]
+        self._credentials = {"Access-Control-Allow-Credentials": "true"} if credentials else {}
+        self._patterns = [_pattern(origin) for origin in origins if origin != "*"]
+
+    def allows(self, origin: str) -> bool:
+        """Whether it is one of the configured origins, each by itself."""
+        return any(pattern.fullmatch(origin) for pattern in self._patterns)
 
     def cors(self, request: web.Request) -> dict[str, str]:
         """The headers that let the page that asked read the answer."""
@@ -35,8 +45,9 @@ class Answers:
         if not self._patterns:
             return {}
         origin = request.headers.get(hdrs.ORIGIN, "")
-        allowed = any(pattern.fullmatch(origin) for pattern in self._patterns)
-        return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if allowed else {})}
+        if not self.allows(origin):
+            return {"Vary": "Origin"}
+        return {"Vary": "Origin", "Access-Control-Allow-Origin": origin, **self._credentials}
 
     def answered(self, handler: _Handler) -> _Handler:
         """The handler, with its errors as problem details.
@@ -57,6 +68,8 @@ class Answers:
         headers = self.cors(request) | {hdrs.CACHE_CONTROL: "no-store"}
         if isinstance(error, Unauthorized):
             headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+        if isinstance(error, TooManyConnections):
+            headers[hdrs.RETRY_AFTER] = str(random.randint(*RETRY_SECONDS))
         body: dict[str, Any] = {
             "type": f"urn:livesync-bridge:{error.code}",
             "title": error.title,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.batching import Batching
-from bridge.config import Config, SnapshotConfig, WatcherConfig
+from bridge.config import Config
 from bridge.encode import Encoder, Mode
 from bridge.errors import ConfigError
 from bridge.events import START_OF_INSTANT, Namespace
@@ -22,6 +22,7 @@ from bridge.source import MongoSource
 from bridge.state import State
 from bridge.templates import Pattern, Rule, Template, overlaps
 from bridge.watcher import Expected, Watcher, tag_of
+from bridge.watcher_config import SnapshotConfig, WatcherConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,21 +16,20 @@ SKEW = 60
 class Channels:
     """The channels of all watchers. ``offers`` says which watchers have snapshots."""
 
-    def __init__(
-        self, *, watchers: Sequence[Watcher], access: Access, offers: Callable[[Feed], bool]
-    ) -> None:
+    def __init__(self, *, watchers: Sequence[Watcher], offers: Callable[[Feed], bool]) -> None:
         self._watchers = watchers
-        self._access = access
         self._offers = offers
 
-    def feeds(self, channels: Iterable[str], *, state: bool = False) -> dict[str, Feed]:
+    def feeds(
+        self, channels: Iterable[str], access: Access, *, state: bool = False
+    ) -> dict[str, Feed]:
         """The feed of each channel, in order; ``state``: it must have snapshots.
 
         Raises Forbidden, also for channels that do not exist; then UnknownChannel; then
         NoSnapshot.
         """
         for channel in channels:
-            if not self._access.may_read(channel):
+            if not access.may_read(channel):
                 raise Forbidden(f"channel {channel!r} may not be read")
         feeds = {channel: self._feed(channel) for channel in channels}
         for channel, feed in feeds.items():

@@ -5,19 +5,24 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
 
+from bridge.admission import tokens_of
 from bridge.assembly import Plan, assemble, plans, sources
+from bridge.auth_config import AuthConfig
 from bridge.config import Config
-from bridge.errors import BridgeError, MongoError, MongoRefused
+from bridge.errors import BridgeError, ConfigError, MongoError, MongoRefused, Unavailable
 from bridge.events import seconds_of
 from bridge.mongo import Mongo
 from bridge.state import State
 
 OLDEST_SERVER = (6, 0)
 """Pre- and post-images came with it."""
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 SCANS_NAMED = 5
 """Collections without an index that are told one by one, for each watcher."""
@@ -59,6 +64,7 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     ):
         yield _port(what, host, port)
     yield _readable(config)
+    yield await _tokens(config.auth)
     planned = plans(config)
     mongo = Mongo(config.mongo.uri.get_secret_value(), driver=config.mongo.driver)
     try:
@@ -87,10 +93,30 @@ def _port(what: str, host: str, port: int) -> Finding:
 
 def _readable(config: Config) -> Finding:
     patterns = config.auth.anonymous
+    if not patterns and config.auth.jwt.configured:
+        return Finding("✓", "access", "only with a token")
     if not patterns:
-        fix = "add channel patterns to auth.anonymous"
+        fix = "add channel patterns to auth.anonymous, or configure auth.jwt"
         return Finding("!", "access", "nobody may read any channel", fix)
     return Finding("✓", "access", "without a token: " + ", ".join(patterns))
+
+
+async def _tokens(auth: AuthConfig) -> Finding:
+    what = "tokens"
+    try:
+        tokens = tokens_of(auth)
+        if tokens is None:
+            return Finding("✓", what, "none are accepted")
+        found = await tokens.load()
+    except ConfigError as error:
+        return Finding("✗", what, str(error), "look at auth.jwt")
+    except Unavailable as error:
+        return Finding("✗", what, str(error), "look at auth.jwt.jwks_url and at the network")
+    url = urlsplit(auth.jwt.jwks_url or "")
+    if url.scheme == "http" and url.hostname not in LOOPBACK:
+        fix = "use https: who is between can put keys of their own there"
+        return Finding("!", what, f"{found}, fetched without encryption", fix)
+    return Finding("✓", what, found)
 
 
 async def _deployment(mongo: Mongo, config: Config) -> AsyncIterator[Finding]:

@@ -13,6 +13,13 @@ from pydantic_core import ErrorDetails
 _LONGEST = 80
 """Characters of a wrong value that a line shows."""
 
+_SECRET = ("mongo", "auth.jwt", "auth.ticket_secret")
+_OPEN = (
+    "mongo.driver",
+    *(f"auth.jwt.{key}" for key in ("algorithms", "jwks_url", "issuer", "audience", "leeway")),
+)
+"""Keys below the secret ones whose values may be shown."""
+
 
 def one_line(errors: Mapping[str, str]) -> str:
     """The first error (by key) and the number of the others."""
@@ -101,7 +108,8 @@ def _covers(outer: str, key: str) -> bool:
 
 def _shown(key: str, value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
-    if _covers("mongo", key) and key != "mongo.driver":
+    secret = key == "auth" or any(_covers(outer, key) for outer in _SECRET)
+    if secret and not any(_covers(outer, key) for outer in _OPEN):
         return "the value (not shown)"
     if "://" in text and "@" in text:
         return "the value (not shown: it may hold a password)"
@@ -172,12 +180,12 @@ def _variables(root: type[BaseModel], prefix: str, path: Sequence[str]) -> list[
     """The names of all variables; those of watchers for the name that the path has."""
     names = []
     for section, field in _fields(root).items():
-        names.append(section)
+        names.append(f"{prefix}{section}".upper())
         named = _named_model(field)
-        above = [section, *path[1:2]] if named else [section]
+        above = f"{section}__{path[1]}" if named and len(path) > 1 else section
         model = named or _model(field.annotation)
-        names += ["__".join([*above, key]) for key in _fields(model)] if model else []
-    return [f"{prefix}{name}".upper() for name in names]
+        names += _variables(model, f"{prefix}{above}__", ()) if model else []
+    return names
 
 
 def _is_json(text: str) -> bool:

@@ -188,10 +188,13 @@ class Connection:
     def _join(self) -> None:
         if not self._live:
             self._live = True
-            self._snapshots = None  # from now on a loss is always a resync
             self._write(self._interest.framed(frames.live(self._place.cursor)))
             self.beaten = asyncio.get_running_loop().time()
             self._absent = tuple(feed for feed, _ in self._interest.feeds if not feed.started)
+            if self._snapshots:
+                self._snapshots = None  # from now on a loss, also of a state due, is a resync
+                owed = (feed for feed in self._absent if self._place.at(feed.tag) is None)
+                self._lost = {**dict.fromkeys(owed, "history_lost"), **self._lost}
         self._level = True
         self._rounds = 0
         self._interest = self._hub.join(self, self._interest, self._place)

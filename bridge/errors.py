@@ -85,6 +85,14 @@ class NoSnapshot(RequestError):
     title = "No snapshot"
 
 
+class TooManyConnections(RequestError):
+    """The client, or all together, have as many connections as they may."""
+
+    status = 429
+    code = "too_many_connections"
+    title = "Too many connections"
+
+
 class HistoryGone(RequestError):
     """The messages since the cursor cannot all be given any more."""
 

@@ -26,6 +26,8 @@ class Reading:
     """Loop time at which it begins, at the earliest."""
     budget: Budget
     begun: bool = False
+    reads: bool = False
+    """Asks MongoDB now, and does not wait: for its turn or for those who follow."""
     finished: bool = False
     current: bool = True
     """Is the newest of its channels, and not too old."""

@@ -1,63 +1,38 @@
 """The HTTP surface: event streams, history, health. Handlers only; what they mean lies below."""
 
 import asyncio
-import random
 import re
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import orjson
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import hdrs, web
 
-from bridge import frames
 from bridge.answers import Answers
-from bridge.audience import Interest
 from bridge.backfill import Backfills
 from bridge.channels import Channels
-from bridge.connection import Connection
+from bridge.door import Door
 from bridge.errors import (
     HistoryGone,
     RequestError,
     Unavailable,
 )
+from bridge.event_streams import EventStreams
 from bridge.events import Cursor
 from bridge.feed import Feed
 from bridge.hub import Hub
 from bridge.paging import Page
 from bridge.snapshots import Snapshots
+from bridge.tokens import LIFETIME
 
 LARGEST_LIMIT = 1000
 LONGEST_WAIT = 60.0
-RETRY_MILLISECONDS = (1000, 4000)
-"""Between these, jittered, a browser waits before it reconnects."""
-
-POLL = 0.02
-
 WHOLE = r"\d{1,9}"
 DECIMAL = r"\d{1,9}(\.\d{1,9})?"
 
-_STREAM_HEADERS = {
-    hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
-    hdrs.CACHE_CONTROL: "no-store, no-transform",
-    "X-Accel-Buffering": "no",
-    "X-Content-Type-Options": "nosniff",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the public listener allows. Times in seconds, sizes in bytes."""
-
-    heartbeat: float
-    patience: float
-    write_buffer: int
-    max_channels: int
-
 
 class Server:
-    """The public listener's handlers, and the connections that they have open."""
+    """The public listener's handlers; those of event streams are ``streams``."""
 
     def __init__(
         self,
@@ -66,19 +41,18 @@ class Server:
         channels: Channels,
         backfills: Backfills,
         snapshots: Snapshots,
-        limits: Limits,
-        cors_origins: Sequence[str],
+        streams: EventStreams,
+        answers: Answers,
+        door: Door,
     ) -> None:
         self._hub = hub
         self._channels = channels
         self._backfills = backfills
         self._snapshots = snapshots
-        self._limits = limits
-        self._answers = Answers(origins=cors_origins)
-        self._draining = False
+        self.streams = streams
+        self._answers = answers
+        self._door = door
         self._pages: set[Page] = set()
-        self.connections: dict[str, Connection] = {}
-        """By session."""
 
     def application(self, more: Iterable[web.RouteDef] = ()) -> web.Application:
         """The public listener's application; ``more`` routes are the demo's."""
@@ -87,9 +61,10 @@ class Server:
         history, snapshot = "/channels/{channel}/history", "/channels/{channel}/snapshot"
         app.add_routes(
             [
-                web.get("/sse", self._sse, allow_head=False),
+                web.get("/sse", self.streams.open, allow_head=False),
                 web.get(history, answers.answered(self._history), allow_head=False),
                 web.get(snapshot, answers.answered(self._snapshot), allow_head=False),
+                web.post("/tickets", answers.answered(self._ticket)),
                 *more,
                 web.route("*", "/{path:.*}", answers.other),
             ]
@@ -98,72 +73,10 @@ class Server:
 
     # Handlers.
 
-    async def _sse(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers=_STREAM_HEADERS | self._answers.cors(request))
-        try:
-            connection, opening = self._connection(request)
-        except RequestError as error:
-            return self._answers.problem(request, error)
-        if request.version >= HttpVersion11:
-            response.enable_chunked_encoding()
-        await response.prepare(request)
-        if connection is None:
-            await response.write(opening)
-            return response
-        self.connections[connection.session] = connection
-        if self._draining:  # since the request was looked at
-            self._dismiss(connection)
-        try:
-            await connection.run(opening)
-        finally:
-            del self.connections[connection.session]
-        return response
-
-    def _connection(self, request: web.Request) -> tuple[Connection | None, bytes]:
-        """What serves the request, if anything can now, and the first bytes of the answer."""
-        names = list(dict.fromkeys(request.query.getall("channel", [])))
-        state = request.query.get("snapshot", "0")
-        feeds = self._channels.feeds(names, state=state == "1")
-        if state not in ("0", "1"):
-            raise RequestError(f"snapshot={state[:32]}: expected 1, or 0 for none")
-        interest = self._interest(feeds, chunked=request.version >= HttpVersion11)
-        place, lost = self._channels.place(_cursor(request), set(feeds.values()))
-        delay = random.randint(*RETRY_MILLISECONDS)
-        transport = request.transport
-        if transport is None or self._draining or all(f.absent for f, _ in interest.feeds):
-            return None, frames.bye("unavailable", reconnect=True, delay=delay)
-        connection = Connection(
-            session=secrets.token_urlsafe(12),
-            transport=transport,
-            hub=self._hub,
-            backfills=self._backfills,
-            interest=interest,
-            place=place,
-            lost=lost,
-            snapshots=self._snapshots if state == "1" else None,
-            period=self._limits.heartbeat * random.uniform(0.8, 1.0),
-            max_write=self._limits.write_buffer,
-        )
-        ready = frames.ready(
-            session=connection.session, heartbeat=self._limits.heartbeat, channels=names
-        )
-        return connection, frames.retry(delay) + ready
-
-    def _interest(self, feeds: dict[str, Feed], *, chunked: bool) -> Interest:
-        if not feeds:
-            raise RequestError("name at least one channel: /sse?channel=NAME")
-        most = self._limits.max_channels
-        if len(feeds) > most:
-            raise RequestError(f"{len(feeds)} channels on one connection; at most {most}")
-        by_feed: dict[Feed, list[str]] = {}
-        for channel, feed in feeds.items():
-            by_feed.setdefault(feed, []).append(channel)
-        own = tuple((feed, tuple(sorted(names))) for feed, names in by_feed.items())
-        return Interest(own, chunked)
-
     async def _history(self, request: web.Request) -> web.StreamResponse:
         channel = request.match_info["channel"]
-        feed = self._channels.feeds([channel])[channel]
+        visitor = await self._door.admit(request)
+        feed = self._channels.feeds([channel], visitor.grant)[channel]
         limit = int(_number(request, "limit", 100, WHOLE, least=1, most=LARGEST_LIMIT))
         wait = _number(request, "wait", 0, DECIMAL, least=0, most=LONGEST_WAIT)
         if "since" not in request.query:
@@ -175,7 +88,8 @@ class Server:
         page = Page(feed=feed, channel=channel, place=place.parts[feed.tag], limit=limit)
         self._pages.add(page)
         try:
-            await page.fill(self._hub, self._backfills, 0 if self._draining else wait)
+            with self._door.room(visitor):
+                await page.fill(self._hub, self._backfills, 0 if self.streams.draining else wait)
         finally:
             self._pages.discard(page)
         head = {"cursor": f"{feed.tag}-{page.place}", "complete": page.complete}
@@ -191,7 +105,14 @@ class Server:
 
     async def _snapshot(self, request: web.Request) -> web.StreamResponse:
         channel = request.match_info["channel"]
-        feed = self._channels.feeds([channel], state=True)[channel]
+        visitor = await self._door.admit(request)
+        feed = self._channels.feeds([channel], visitor.grant, state=True)[channel]
+        with self._door.room(visitor):
+            return await self._give_state(request, channel, feed)
+
+    async def _give_state(
+        self, request: web.Request, channel: str, feed: Feed
+    ) -> web.StreamResponse:
         headers = {hdrs.CONTENT_TYPE: "application/json", hdrs.CACHE_CONTROL: "no-store"}
         response = web.StreamResponse(headers=headers | self._answers.cors(request))
         try:
@@ -217,58 +138,25 @@ class Server:
 
     async def _written(self, response: web.StreamResponse, data: bytes) -> None:
         """Writes a chunk; raises TimeoutError where the client is too slow to take it."""
-        async with asyncio.timeout(self._limits.patience):
+        async with asyncio.timeout(self.streams.limits.patience):
             await response.write(data)
+
+    async def _ticket(self, request: web.Request) -> web.StreamResponse:
+        body = {"ticket": await self._door.ticket(request), "expiresIn": int(LIFETIME)}
+        headers = {hdrs.CACHE_CONTROL: "no-store"} | self._answers.cors(request)
+        return web.Response(
+            body=orjson.dumps(body), content_type="application/json", headers=headers
+        )
 
     # Over time.
 
-    async def keep_alive(self) -> None:
-        """Heartbeats, and an end for those who take nothing; runs for ever."""
-        loop = asyncio.get_running_loop()
-        pause = min(1.0, self._limits.heartbeat / 10, self._limits.patience / 10)
-        while True:
-            await asyncio.sleep(pause)
-            now = loop.time()
-            self._hub.beat(now)
-            for connection in list(self.connections.values()):
-                connection.check(now, self._limits.patience)
-
-    def drop(self, session: str) -> bool:
-        """Cuts a session's connection without a goodbye; False where there is none."""
-        connection = self.connections.get(session)
-        if connection:
-            connection.abort()
-        return connection is not None
-
     async def drain(self, seconds: float) -> None:
-        """Says goodbye to everybody, spread over this time; new requests are turned away."""
-        self._draining = True
+        """Says goodbye to everybody, spread over this time; new streams are turned away."""
+        draining = asyncio.ensure_future(self.streams.drain(seconds))
+        await asyncio.sleep(0)  # from here on nobody waits any more
         for page in self._pages:
             page.release()
-        try:
-            await self._dismiss_all(seconds)
-        finally:
-            for connection in list(self.connections.values()):
-                connection.abort()
-
-    async def _dismiss_all(self, seconds: float) -> None:
-        waiting = list(self.connections.values())
-        random.shuffle(waiting)
-        for connection in waiting:
-            self._dismiss(connection)
-            await asyncio.sleep(0.8 * seconds / len(waiting))
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + max(0.2 * seconds, 0.1)
-        while self.connections and loop.time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(POLL)
-
-    def _dismiss(self, connection: Connection) -> None:
-        connection.end("shutdown", reconnect=True, delay=random.randint(*RETRY_MILLISECONDS))
-
-
-def _cursor(request: web.Request) -> Cursor | None:
-    text = request.headers.get("Last-Event-ID") or request.query.get("since")
-    return Cursor.parse(text) if text is not None else None
+        await draining
 
 
 def _gone(reason: str) -> RequestError:

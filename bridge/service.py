@@ -12,18 +12,22 @@ import structlog
 from aiohttp import web
 
 from bridge import admin
+from bridge.admission import gate_of, tokens_of
+from bridge.answers import Answers
 from bridge.assembly import assemble, plans, sources
-from bridge.auth import Anonymous
 from bridge.backfill import Backfills
 from bridge.channels import Channels
+from bridge.clients import Clients, networks
 from bridge.config import Config
+from bridge.door import Door
 from bridge.errors import BridgeError
+from bridge.event_streams import EventStreams, Limits
 from bridge.events import Message
 from bridge.feed import Feed
 from bridge.hub import Hub
 from bridge.metrics import Metrics
 from bridge.mongo import Mongo
-from bridge.server import Limits, Server
+from bridge.server import Server
 from bridge.snapshots import Origin, Snapshots
 from bridge.source import MongoSource
 from bridge.stream import Stream
@@ -60,6 +64,7 @@ class Service:
         self._metrics = Metrics()
         self._refused: set[tuple[str, str]] = set()
         self._stopping = asyncio.Event()
+        self._tokens = tokens_of(config.auth)
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT; a second one ends at once.
@@ -89,6 +94,8 @@ class Service:
             await self._serve(sources(assembled, mongo), origins)
         finally:
             await mongo.close()
+            if self._tokens:
+                await self._tokens.close()
 
     def stop(self) -> None:
         """Asks for an orderly end."""
@@ -118,27 +125,39 @@ class Service:
             )
             watchers = [watcher for _, watchers in read for watcher in watchers]
             server = self._server(hub, watchers, backfills, snapshots)
-            self._metrics.connections.set_function(lambda: len(server.connections))
+            self._metrics.connections.set_function(lambda: len(server.streams.connections))
             await self._run_tasks(tasks, streams, server)
 
     def _server(
         self, hub: Hub, watchers: list[Watcher], backfills: Backfills, snapshots: Snapshots
     ) -> Server:
         config = self._config.server
-        access = Anonymous(patterns=self._config.auth.anonymous)
-        return Server(
-            hub=hub,
-            channels=Channels(watchers=watchers, access=access, offers=snapshots.offers),
-            backfills=backfills,
-            snapshots=snapshots,
-            limits=Limits(
-                heartbeat=config.heartbeat,
-                patience=config.patience,
-                write_buffer=config.write_buffer,
-                max_channels=config.max_channels,
-            ),
-            cors_origins=config.cors_origins,
+        answers = Answers(
+            origins=config.cors_origins, credentials=self._config.auth.cookie is not None
         )
+        door = Door(
+            gate=gate_of(self._config.auth, self._tokens),
+            clients=Clients(most=config.max_connections, each=config.max_connections_per_client),
+            cookie=self._config.auth.cookie,
+            allows=answers.allows,
+            trusted=networks(config.trusted_proxies),
+        )
+        shared: dict[str, Any] = {
+            "hub": hub,
+            "channels": Channels(watchers=watchers, offers=snapshots.offers),
+            "backfills": backfills,
+            "snapshots": snapshots,
+            "answers": answers,
+            "door": door,
+        }
+        limits = Limits(
+            heartbeat=config.heartbeat,
+            patience=config.patience,
+            write_buffer=config.write_buffer,
+            max_channels=config.max_channels,
+            max_age=config.max_age,
+        )
+        return Server(streams=EventStreams(limits=limits, **shared), **shared)
 
     async def _run_tasks(
         self, tasks: asyncio.TaskGroup, streams: list[Stream], server: Server
@@ -146,7 +165,7 @@ class Service:
         running = [
             tasks.create_task(stream.run(), name=f"stream {stream.name}") for stream in streams
         ]
-        running.append(tasks.create_task(server.keep_alive(), name="keep alive"))
+        running.append(tasks.create_task(server.streams.keep_alive(), name="keep alive"))
         config = self._config
         public = server.application(self._routes(server))
         numbers = admin.application(streams=streams, metrics=self._metrics)
@@ -159,7 +178,7 @@ class Service:
             log.info(f"listening on {url}")
             self._announce(url)
             await self._stopping.wait()
-            log.info("stopping", connections=len(server.connections))
+            log.info("stopping", connections=len(server.streams.connections))
             with suppress(asyncio.CancelledError):  # a second signal ends the goodbyes
                 await server.drain(config.server.drain)
         for task in running:

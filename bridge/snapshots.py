@@ -97,7 +97,7 @@ class Origin:
 
 
 class Snapshots:
-    """At most ``at_once`` readings of the state; the others queue."""
+    """At most ``at_once`` readings ask MongoDB at a time; the others queue."""
 
     def __init__(
         self,
@@ -176,7 +176,8 @@ class Snapshots:
         error: BaseException | None = Unavailable("it was ended")
         try:
             await asyncio.sleep(reading.due - asyncio.get_running_loop().time())
-            async with asyncio.timeout(TIME_LIMIT), self._slots:
+            async with asyncio.timeout(TIME_LIMIT):
+                await self._take_turn(reading)
                 reading.begun = True
                 self._count()
                 await self._fill(reading, self._origins[feed], channels)
@@ -186,9 +187,19 @@ class Snapshots:
         except MongoError as failure:
             error = failure
         finally:
+            self._end_turn(reading)
             reading.end(error)
             _forget_useless(reading)
             self._room()
+
+    async def _take_turn(self, reading: Reading) -> None:
+        await self._slots.acquire()
+        reading.reads = True
+
+    def _end_turn(self, reading: Reading) -> None:
+        if reading.reads:
+            reading.reads = False
+            self._slots.release()
 
     async def _fill(self, reading: Reading, origin: Origin, channels: tuple[str, ...]) -> None:
         packed: list[bytes] = []
@@ -214,7 +225,9 @@ class Snapshots:
         while reading.size > self._room():
             reading.forget_given()
             if reading.size > self._room():
+                self._end_turn(reading)  # those who take their time hold up no other reading
                 await reading.until_taken()
+                await self._take_turn(reading)
 
     def _room(self) -> int:
         """How many bytes one reading may hold, once the oldest without use have been let go."""

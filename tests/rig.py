@@ -10,17 +10,21 @@ import orjson
 from aiohttp import web
 
 from bridge import admin
-from bridge.auth import Anonymous
+from bridge.answers import Answers
+from bridge.auth import Anonymous, Gate
 from bridge.backfill import Backfills
 from bridge.channels import Channels
+from bridge.clients import Clients, networks
+from bridge.door import Door
 from bridge.encode import Encoder
+from bridge.event_streams import EventStreams, Limits
 from bridge.events import Message
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
 from bridge.metrics import Metrics
 from bridge.routing import Route
-from bridge.server import Limits, Server
+from bridge.server import Server
 from bridge.service import LONGEST_REQUEST_LINE
 from bridge.snapshots import Snapshots
 from bridge.stream import Stream
@@ -49,6 +53,10 @@ class Rig:
         write_buffer: int = 1 << 20,
         cors_origins: Sequence[str] = (),
         anonymous: Sequence[str] = ("todos:*", "orders:*", "nobody:*"),
+        gate: Gate | None = None,
+        most: int = 1000,
+        each: int = 100,
+        max_age: float = 0,
     ) -> None:
         self.todos, self.orders = FakeSource(now=NOW), FakeSource(now=NOW)
         self.hub = Hub(flush_interval=0, max_write=write_buffer)
@@ -66,25 +74,29 @@ class Rig:
             count=self.metrics.backfills.inc,
         )
         snapshots = Snapshots(at_once=4, origins={}, spawn=spawn, count=self.metrics.backfills.inc)
-        self.server = Server(
-            hub=self.hub,
-            channels=Channels(
-                watchers=[*read],
-                access=Anonymous(patterns=anonymous),
-                offers=snapshots.offers,
+        answers = Answers(origins=cors_origins)
+        shared: dict[str, Any] = {
+            "hub": self.hub,
+            "channels": Channels(watchers=[*read], offers=snapshots.offers),
+            "backfills": backfills,
+            "snapshots": snapshots,
+            "answers": answers,
+            "door": Door(
+                gate=gate or Gate(anonymous=Anonymous(patterns=anonymous)),
+                clients=Clients(most=most, each=each),
+                cookie="token",
+                allows=answers.allows,
+                trusted=networks(["127.0.0.0/8"]),
             ),
-            backfills=backfills,
-            snapshots=snapshots,
-            limits=Limits(
-                heartbeat=heartbeat,
-                patience=patience,
-                write_buffer=write_buffer,
-                max_channels=128,
-            ),
-            cors_origins=cors_origins,
+        }
+        limits = Limits(
+            heartbeat=heartbeat,
+            patience=patience,
+            write_buffer=write_buffer,
+            max_channels=128,
+            max_age=max_age,
         )
-        self.url = self.admin_url = ""
-        self.port = 0
+        self.server = Server(streams=EventStreams(limits=limits, **shared), **shared)
 
     def _stream(self, of: Watcher, source: FakeSource) -> Stream:
         return Stream(
@@ -108,7 +120,7 @@ class Rig:
     async def running(self) -> AsyncGenerator["Rig", None]:
         """The bridge serves for as long as the context lasts."""
         tasks = [asyncio.create_task(stream.run()) for stream in self.streams]
-        tasks.append(asyncio.create_task(self.server.keep_alive()))
+        tasks.append(asyncio.create_task(self.server.streams.keep_alive()))
         numbers = admin.application(streams=self.streams, metrics=self.metrics)
         try:
             async with (

@@ -40,7 +40,8 @@ def bridge(mongod: Mongod, tmp_path: Path) -> Iterator[MakeBridge]:
 
 def configuration(uri: str, watchers: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     """A configuration in which everybody reads every channel."""
-    server = {"port": 0, "heartbeat": 1, "drain": 0.5, **more.pop("server", {})}
+    plenty = {"max_connections_per_client": 10_000}  # all clients here have one address
+    server = {"port": 0, "heartbeat": 1, "drain": 0.5, **plenty, **more.pop("server", {})}
     return {
         "mongo": {"uri": uri},
         "server": server,

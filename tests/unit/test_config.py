@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from bridge.config import Config, WatcherConfig, load_config
+from bridge.auth_config import JwtConfig
+from bridge.config import Config, load_config
 from bridge.events import Namespace
 from bridge.pipelines import load_stages
+from bridge.watcher_config import WatcherConfig
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 WATCHER = "watchers: {todos: {watch: app.todos, channel: 'todos:{workspace}'}}\n"
@@ -140,6 +142,50 @@ def test_a_uri_file_in_the_environment_wins_over_a_uri_in_the_file(
     assert config.mongo.uri.get_secret_value() == "mongodb://from-a-file"
 
 
+SECRET = "an example of a secret that has 32 bytes"
+
+
+def test_without_keys_no_tokens_are_taken(load: Load) -> None:
+    assert not load(WATCHER).auth.jwt.configured
+
+
+def test_secrets_may_come_from_files(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "jwt").write_text(f"{SECRET}\n")
+    (tmp_path / "tickets").write_text(SECRET[::-1])
+
+    auth = load(WATCHER + "auth: {jwt: {secret_file: jwt}, ticket_secret_file: tickets}").auth
+
+    assert auth.jwt.configured
+    assert auth.jwt.secret is not None
+    assert auth.jwt.secret.get_secret_value() == SECRET
+    assert auth.ticket_secret is not None
+    assert auth.ticket_secret.get_secret_value() == SECRET[::-1]
+
+
+def test_a_secret_in_the_environment_wins_over_a_file_of_one(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIDGE_AUTH__JWT__SECRET", SECRET)
+
+    auth = load(WATCHER + "auth: {jwt: {secret_file: nowhere, issuer: me}, cookie: session}").auth
+
+    assert auth.jwt.secret is not None
+    assert auth.jwt.secret.get_secret_value() == SECRET
+    assert (auth.jwt.issuer, auth.cookie) == ("me", "session")
+
+
+def test_a_public_key_file_is_beside_the_configuration(load: Load, tmp_path: Path) -> None:
+    auth = load(WATCHER + "auth: {jwt: {algorithms: [RS256], public_key_file: key.pem}}").auth
+
+    assert auth.jwt.public_key_file == tmp_path / "key.pem"
+
+
+def test_secrets_are_not_shown_by_the_configuration(load: Load) -> None:
+    config = load(WATCHER + f"auth: {{jwt: {{secret: '{SECRET}'}}, ticket_secret: '{SECRET}'}}")
+
+    assert SECRET not in f"{config!r} {config} {config.model_dump()}"
+
+
 def test_the_uri_is_not_shown_by_the_configuration(load: Load) -> None:
     config = load(WATCHER + f"mongo: {{uri: 'mongodb://u:{PASSWORD}@h'}}")
 
@@ -148,7 +194,12 @@ def test_the_uri_is_not_shown_by_the_configuration(load: Load) -> None:
 
 def sections() -> list[type[BaseModel]]:
     inner = [type(field.get_default()) for field in Config.model_fields.values()]
-    return [Config, WatcherConfig, *(model for model in inner if issubclass(model, BaseModel))]
+    return [
+        Config,
+        WatcherConfig,
+        JwtConfig,
+        *(model for model in inner if issubclass(model, BaseModel)),
+    ]
 
 
 def test_the_example_loads_and_its_pipelines_too() -> None:

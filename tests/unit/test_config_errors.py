@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from bridge.algorithms import ALGORITHMS
 from bridge.config import load_config
 from bridge.errors import ConfigError
 
 WATCHER = "watchers: {todos: {watch: app.todos, channel: 'todos:{workspace}'}}\n"
 PASSWORD = "hunter2"
+LONG = PASSWORD + 33 * "x"
+MAKE_SECRET = "make one with: openssl rand -base64 48"
 
 Refusal = Callable[[str], str]
 
@@ -274,6 +277,93 @@ KEYS = {
         WATCHER + "mongo: {uri: 'mongodb://h', uri_file: secret}",
         "mongo.uri_file: mongo.uri is set too; expected only one of them",
     ),
+    "short secret": (
+        WATCHER + f"auth: {{jwt: {{secret: {PASSWORD}}}}}",
+        f"auth.jwt.secret: 7 bytes are too few for HS256; expected at least 32: {MAKE_SECRET}",
+    ),
+    "secret too short for one of the algorithms": (
+        WATCHER + f"auth: {{jwt: {{algorithms: [HS256, HS512], secret: {LONG}}}}}",
+        f"auth.jwt.secret: 40 bytes are too few for HS512; expected at least 64: {MAKE_SECRET}",
+    ),
+    "short ticket secret": (
+        WATCHER + f"auth: {{jwt: {{secret: {LONG}}}, ticket_secret: {PASSWORD}}}",
+        f"auth.ticket_secret: 7 bytes are too few; expected at least 32: {MAKE_SECRET}",
+    ),
+    "secret that is no text": (
+        WATCHER + f"auth: {{jwt: {{secret: [{PASSWORD}]}}}}",
+        "auth.jwt.secret: the value (not shown) is wrong; expected a secret text",
+    ),
+    "secret in the place of its section": (
+        WATCHER + f"auth: {{jwt: {PASSWORD}}}",
+        "auth.jwt: the value (not shown) is wrong; expected a mapping with the keys algorithms, "
+        "secret, secret_file, public_key_file, jwks_url, issuer, audience, leeway",
+    ),
+    "secret one section too high": (
+        WATCHER + f"auth: {PASSWORD}",
+        "auth: the value (not shown) is wrong; expected a mapping with the keys anonymous, jwt, "
+        "cookie, ticket_secret, ticket_secret_file",
+    ),
+    "leeway": (
+        WATCHER + "auth: {jwt: {leeway: -1}}",
+        "auth.jwt.leeway: -1 is wrong; expected seconds from 0 to 300",
+    ),
+    "two keys": (
+        WATCHER + f"auth: {{jwt: {{secret: {LONG}, jwks_url: 'https://a.example/keys'}}}}",
+        "auth.jwt: secret and jwks_url are set; expected only one of them",
+    ),
+    "no key": (
+        WATCHER + "auth: {jwt: {issuer: me}}",
+        "auth.jwt: no key to verify tokens with; set one of secret, public_key_file, jwks_url",
+    ),
+    "secret and its file": (
+        WATCHER + f"auth: {{jwt: {{secret: {LONG}, secret_file: bridge.yaml}}}}",
+        "auth.jwt.secret_file: auth.jwt.secret is set too; expected only one of them",
+    ),
+    "missing file of a ticket secret": (
+        WATCHER + f"auth: {{jwt: {{secret: {LONG}}}, ticket_secret_file: nowhere}}",
+        "auth.ticket_secret_file: nowhere cannot be read: No such file or directory",
+    ),
+    "unknown algorithm": (
+        WATCHER + f"auth: {{jwt: {{algorithms: [none], secret: {LONG}}}}}",
+        f"auth.jwt.algorithms: none cannot be used; expected some of {', '.join(ALGORITHMS)}",
+    ),
+    "no algorithm": (
+        WATCHER + f"auth: {{jwt: {{algorithms: [], secret: {LONG}}}}}",
+        f"auth.jwt.algorithms: there is none; expected some of {', '.join(ALGORITHMS)}",
+    ),
+    "shared algorithm with published keys": (
+        WATCHER + "auth: {jwt: {jwks_url: 'https://a.example/keys'}}",
+        "auth.jwt.algorithms: HS256 cannot be verified by auth.jwt.jwks_url; expected some of "
+        "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA",
+    ),
+    "public algorithm with a secret": (
+        WATCHER + f"auth: {{jwt: {{algorithms: [HS256, RS256], secret: {LONG}}}}}",
+        "auth.jwt.algorithms: RS256 cannot be verified by auth.jwt.secret; expected some of "
+        "HS256, HS384, HS512",
+    ),
+    "no URL of keys": (
+        WATCHER + "auth: {jwt: {algorithms: [RS256], jwks_url: 'file:///keys'}}",
+        'auth.jwt.jwks_url: "file:///keys" is wrong; '
+        'expected a URL such as "https://login.example.com/.well-known/jwks.json"',
+    ),
+    "cookie without tokens": (
+        WATCHER + "auth: {cookie: session}",
+        "auth.cookie: needs auth.jwt, which says how tokens are verified",
+    ),
+    "tickets without tokens": (
+        WATCHER + f"auth: {{ticket_secret: {LONG}}}",
+        "auth.ticket_secret: needs auth.jwt, which says how tokens are verified",
+    ),
+    "name of a cookie": (
+        WATCHER + "auth: {cookie: 'a b'}",
+        'auth.cookie: "a b" is wrong; '
+        'expected the name of a cookie such as "session": letters, digits, - and _',
+    ),
+    "tokens and any origin": (
+        WATCHER + f"server: {{cors_origins: ['*']}}\nauth: {{jwt: {{secret: {LONG}}}}}",
+        'server.cors_origins: "*" goes only with anonymous access; with auth.jwt, '
+        "expected the origins whose pages may use their users' tokens",
+    ),
     "several": (
         WATCHER + "server: {port: -1, heartbeat: 0}\nadmin: {x: 1}",
         f"server.port: -1 is wrong; expected {PORT} (and 2 more)",
@@ -312,6 +402,17 @@ VARIABLES = {
     ("BRIDGE_AUTH__ANONYMOUS", "todos:*"): (
         "auth.anonymous (from BRIDGE_AUTH__ANONYMOUS): not JSON; "
         "expected a list of channel patterns, as JSON"
+    ),
+    ("BRIDGE_AUTH__JWT__SECERT", PASSWORD): (
+        "BRIDGE_AUTH__JWT__SECERT: unknown environment variable, "
+        'did you mean "BRIDGE_AUTH__JWT__SECRET"?'
+    ),
+    ("BRIDGE_AUTH__JWT__SECRET", PASSWORD): (
+        f"auth.jwt.secret: 7 bytes are too few for HS256; expected at least 32: {MAKE_SECRET}"
+    ),
+    ("BRIDGE_AUTH__JWT__LEEWAY", "soon"): (
+        'auth.jwt.leeway (from BRIDGE_AUTH__JWT__LEEWAY): "soon" is wrong; '
+        "expected seconds from 0 to 300"
     ),
     ("BRIDGE_MONGO__URI", f"u:{PASSWORD}@h"): (
         "mongo.uri (from BRIDGE_MONGO__URI): the value (not shown) is wrong; "

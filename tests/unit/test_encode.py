@@ -149,3 +149,53 @@ def test_names_and_headers_of_other_kinds_are_left_out(name: Any, headers: Any) 
     got = encoded(change()._replace(name=name, headers=headers))
     assert "name" not in got
     assert "headers" not in got
+
+
+def test_a_mutation_id_and_a_transaction_are_told() -> None:
+    given = change()._replace(txn="ab12", ordinal=3)
+    encoder = Encoder(mode="full", json="plain", wide=False, max_message=1 << 20)
+    got = orjson.loads(b"{" + encoder.tail(given, "update", "4f9c"))
+    assert (got["mutationId"], got["txn"]) == ("4f9c", {"id": "ab12", "index": 2})
+    assert "txn" not in encoded(change())
+    assert "mutationId" not in encoded(change())
+
+
+@pytest.mark.parametrize("op", ["delete", "leave"])
+def test_what_has_gone_tells_of_the_write_too(op: str) -> None:
+    encoder = Encoder(mode="patch", json="plain", wide=False, max_message=1 << 20)
+    got = orjson.loads(b"{" + encoder.tail(change(), op, "4f9c"))
+    assert got == {"op": op, "key": 1, "time": WALL, "mutationId": "4f9c"}
+
+
+def test_a_reference_in_place_of_what_is_too_large_still_confirms_the_write() -> None:
+    big = change("insert", document={"_id": 1, "text": "x" * 1000}, txn="ab12")
+    encoder = Encoder(mode="full", json="plain", wide=False, max_message=500)
+    got = orjson.loads(b"{" + encoder.tail(big, "insert", "4f9c"))
+    assert (got["reason"], got["mutationId"], got["txn"]["id"]) == ("too_large", "4f9c", "ab12")
+
+
+@pytest.mark.parametrize(("mode", "empty"), [("delta", {}), ("patch", [])])
+def test_a_change_of_nothing_that_is_seen_is_still_told(mode: Mode, empty: Any) -> None:
+    nothing = {"updatedFields": {}, "removedFields": [], "truncatedArrays": []}
+    given = change("update", before=BEFORE, document=BEFORE, description=nothing)
+    assert encoded(given, mode)[mode] == empty
+
+
+def letter(given: Change, *fields: tuple[str, Any], max_message: int = 1 << 20) -> bytes:
+    encoder = Encoder(mode="full", json="plain", wide=True, max_message=max_message)
+    return encoder.letter(fields, given)
+
+
+def test_a_letter_is_what_it_asks_to_be_and_its_transaction() -> None:
+    given = change("insert", document={"_id": 1}, txn="ab12")
+    assert orjson.loads(b"{" + letter(given, ("name", "paid"), ("data", {"n": 1}))) == {
+        "name": "paid",
+        "data": {"n": 1},
+        "txn": {"id": "ab12", "index": 0},
+    }
+
+
+def test_a_letter_above_the_limit_is_none() -> None:
+    given = change("insert", document={"_id": 1})
+    assert letter(given, ("name", "paid"), ("data", "x" * 500), max_message=500) == b""
+    assert letter(given, ("name", "paid"), ("data", "x" * 400), max_message=500)
