@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # An interpreter that is gone (the system's Python was replaced) takes its stamps with it.
 $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.demo $(VENV)/.test)
 
-.PHONY: help demo serve test check format
+.PHONY: help demo serve test check bench format
 
 help: ## this list
 	@echo "livesync-bridge: make <target>"
@@ -45,6 +45,10 @@ check: $(VENV)/.test ## lint, formatting, types, layers of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.test ## the benchmarks; writes docs/performance.md
+	@tests/provision.sh mongod
+	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 format: $(VENV)/.test ## rewrite the code as ruff formats it
 	$(BIN)/ruff check --fix .

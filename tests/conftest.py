@@ -1,5 +1,6 @@
 """What every kind of test can ask for: a real mongod, and a database of its own in it."""
 
+import os
 import secrets
 from collections.abc import Iterator
 
@@ -11,7 +12,8 @@ from bridge.demo.mongod import Mongod
 @pytest.fixture(scope="session")
 def mongod() -> Iterator[Mongod]:
     parameters = {"enableTestCommands": 1, "ttlMonitorSleepSecs": 1}
-    with Mongod(parameters=parameters) as running:
+    binary = Mongod.find(os.environ.get("BRIDGE_MONGOD"))
+    with Mongod(binary=binary, parameters=parameters) as running:
         yield running
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ import yaml
 from bridge.demo.mongod import Mongod
 from tests.acceptance.conftest import MakeBridge, until
 from tests.acceptance.plain_json import plain
+from tests.acceptance.sse_client import follow
 from tests.acceptance.traffic import Database, create_with_images
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -72,7 +74,9 @@ async def test_the_example_of_a_client_keeps_an_exact_copy_through_a_crash(
     todos = database["todos"]
     await todos.insert_many([{"_id": n, "workspace": "acme"} for n in range(50)])
     watcher = {"watch": f"{database.name}.todos", "channel": "todos:{workspace}"}
-    process = bridge({"todos": {**watcher, "batch": {"window": 0.05}}}, server={"port": free_port()})
+    process = bridge(
+        {"todos": {**watcher, "batch": {"window": 0.05}}}, server={"port": free_port()}
+    )
     await process.start()
 
     async def stored() -> dict[str, Any]:
@@ -97,8 +101,6 @@ async def test_the_example_of_a_client_keeps_an_exact_copy_through_a_crash(
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -115,8 +117,6 @@ async def test_the_example_of_an_outbox_sends_its_event_with_the_data(
     (name, watcher), *_ = yaml.safe_load(example("outbox.md", "yaml"))["watchers"].items()
     watcher["watch"] = watcher["watch"].replace("app", database.name)
     process = await bridge({name: watcher}).start()
-    from tests.acceptance.sse_client import follow
-
     async with follow(process.url, "events:ann") as client:
         await client.live()
         subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
