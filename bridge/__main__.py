@@ -121,11 +121,21 @@ def token(config: Path, channels: tuple[str, ...], ttl: int, sub: str) -> None:
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The bridge.")
 @click.option("--since", help="A cursor, or 16 hex digits of a cluster time.")
 @click.option("--snapshot", is_flag=True, help="Begin with the documents that there are.")
-def tail_command(channels: tuple[str, ...], url: str, since: str | None, snapshot: bool) -> None:
+@click.option("--token", help="A token that may read the channels.")
+def tail_command(
+    channels: tuple[str, ...], url: str, since: str | None, snapshot: bool, token: str | None
+) -> None:
     """Follows channels in the terminal; reconnects without losing anything."""
-    console = Console(soft_wrap=True)
+    following = tail(
+        channels,
+        url=url,
+        since=since,
+        snapshot=snapshot,
+        token=token,
+        console=Console(soft_wrap=True),
+    )
     with suppress(KeyboardInterrupt):
-        asyncio.run(tail(channels, url=url, since=since, snapshot=snapshot, console=console))
+        asyncio.run(following)
 
 
 @cli.command("demo")

@@ -61,7 +61,13 @@ async def events(lines: AsyncIterable[bytes]) -> AsyncIterator[Event]:
 
 
 async def tail(
-    channels: Sequence[str], *, url: str, since: str | None, snapshot: bool, console: Console
+    channels: Sequence[str],
+    *,
+    url: str,
+    since: str | None,
+    snapshot: bool,
+    token: str | None,
+    console: Console,
 ) -> None:
     """Prints every message of the channels; reconnects for ever where that can help.
 
@@ -72,7 +78,8 @@ async def tail(
     cursor = since
     pause = 0.5
     async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE)
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE),
+        headers={"Authorization": f"Bearer {token}"} if token else {},
     ) as session:
         while True:
             try:

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import ConfigError, RequestError, Unauthorized
@@ -307,6 +307,7 @@ json_values = st.recursive(
 names = ["exp", "nbf", "iat", "sub", "channels", "iss", "aud", "jti"]
 
 
+@settings(max_examples=40)
 @given(
     header=st.dictionaries(st.sampled_from(["alg", "typ", "kid", "crit", "b64"]), json_values),
     body=st.dictionaries(st.sampled_from(names), json_values),
