@@ -70,7 +70,9 @@ async def test_history_gives_batches_and_misses_nothing(
     batch = {"window": 0.2, "max_messages": 50}
     process = await bridge({"docs": {**watcher, "batch": batch}}).start()
     since = await now(database)
-    cursor, seen, sizes = since, [], []
+    cursor = since
+    seen: list[Any] = []
+    sizes: list[int] = []
     writing = asyncio.create_task(
         database["docs"].insert_many([{"_id": n, "room": "a"} for n in range(700)])
     )

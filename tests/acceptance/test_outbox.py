@@ -100,7 +100,7 @@ async def test_an_outbox_of_its_own_sends_what_is_inserted_and_skips_what_is_fau
     process = await bridge({"events": watcher}).start()
     since = await now(database)
     await outbox.insert_one({"channel": "events:a", "name": "plain", "data": {"n": 1}})
-    faulty = {
+    faulty: dict[str, dict[str, Any]] = {
         "faulty-channel": {"channel": "elsewhere:a", "name": "x"},
         "faulty-name": {"channel": "events:a", "name": 7},
         "faulty-everything": {"some": "document"},

@@ -55,7 +55,7 @@ async def read(source: MongoSource, start: str, until: Any) -> list[Change]:
 
 
 def is_end(change: Change) -> bool:
-    return change.key == "end"
+    return bool(change.key == "end")
 
 
 async def test_numbers_the_changes_of_a_transaction_alike_on_every_reading(

@@ -69,7 +69,7 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, numbers) and isinstance(other, numbers):
-        return number(one) == number(other)
+        return bool(number(one) == number(other))
     return type(one) is type(other) and bool(one == other)
 
 

@@ -16,6 +16,7 @@ from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
 from bridge.outlet import LOW_WATER
+from bridge.reader import Reader
 from tests.fakes import FakeTransport, at, message, resync, start_of
 
 TODOS, ORDERS = "1f3a9c02", "77777777"
@@ -42,22 +43,22 @@ class FakeBackfills:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.then: list[Callable[[Feed, Connection], Any] | Exception] = []
+        self.then: list[Callable[[Feed, Reader], Any] | Exception] = []
 
-    async def fetch(self, feed: Feed, connection: Connection) -> None:
-        self.asked.append(connection.place_in(feed))
+    async def fetch(self, feed: Feed, reader: Reader) -> None:
+        self.asked.append(reader.place_in(feed))
         do = self.then.pop(0) if self.then else None
         if isinstance(do, Exception):
             raise do
         if do:
-            await do(feed, connection)
+            await do(feed, reader)
         await asyncio.sleep(0)
 
-    def release(self, connection: Connection) -> None:
-        self.released = connection
+    def release(self, reader: Reader) -> None:
+        self.released = reader
 
 
-def giving(*messages: Message, head: str) -> Callable[[Feed, Connection], Any]:
+def giving(*messages: Message, head: str) -> Callable[[Feed, Reader], Any]:
     by_channel: dict[str | None, list[Message]] = {}
     for each in messages:
         by_channel.setdefault(each.channel, []).append(each)

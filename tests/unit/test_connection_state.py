@@ -18,6 +18,7 @@ from bridge.events import END_OF_INSTANT, Chunk, Message, Place, cluster_time
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
+from bridge.reader import Reader
 from tests.fakes import FakeTransport, at, message, start_of
 
 TODOS, ORDERS = "1f3a9c02", "77777777"
@@ -78,13 +79,13 @@ class FakeBackfills:
         self.asked: list[str] = []
         self.lost = True
 
-    async def fetch(self, feed: Feed, connection: Connection) -> None:
-        self.asked.append(connection.place_in(feed))
+    async def fetch(self, feed: Feed, reader: Reader) -> None:
+        self.asked.append(reader.place_in(feed))
         if self.lost:
             raise HistoryLost("gone")
-        await connection.take(feed, {}, feed.history.floor)
+        await reader.take(feed, {}, feed.history.floor)
 
-    def release(self, connection: Connection) -> None:
+    def release(self, reader: Reader) -> None:
         """Nobody waits here."""
 
 

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from bridge.encode import Encoder, Mode
-from bridge.events import Change, Namespace
+from bridge.events import Change, Document, Namespace
 
 BEFORE = {"_id": 1, "title": "write the tests", "done": False, "tags": ["a", "b"]}
 AFTER = {**BEFORE, "done": True}
@@ -176,7 +176,7 @@ def test_a_reference_in_place_of_what_is_too_large_still_confirms_the_write() ->
 
 @pytest.mark.parametrize(("mode", "empty"), [("delta", {}), ("patch", [])])
 def test_a_change_of_nothing_that_is_seen_is_still_told(mode: Mode, empty: Any) -> None:
-    nothing = {"updatedFields": {}, "removedFields": [], "truncatedArrays": []}
+    nothing: Document = {"updatedFields": {}, "removedFields": [], "truncatedArrays": []}
     given = change("update", before=BEFORE, document=BEFORE, description=nothing)
     assert encoded(given, mode)[mode] == empty
 

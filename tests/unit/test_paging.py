@@ -11,6 +11,7 @@ from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
 from bridge.paging import ROUNDS, Page
+from bridge.reader import Reader
 from tests.fakes import at, message, resync, start_of
 
 TODOS = "1f3a9c02"
@@ -31,20 +32,23 @@ def feed(*, floor: int = 1, started: bool = True) -> Feed:
 class FakeBackfills:
     """Readings that do what a test tells them, one after the other."""
 
-    def __init__(self, *then: Callable[[Feed, Page], Any] | Exception) -> None:
+    def __init__(self, *then: Callable[[Feed, Reader], Any] | Exception) -> None:
         self.then = [*then]
         self.asked: list[str] = []
 
-    async def fetch(self, feed: Feed, page: Page) -> None:
-        self.asked.append(page.place_in(feed))
+    async def fetch(self, feed: Feed, reader: Reader) -> None:
+        self.asked.append(reader.place_in(feed))
         do = self.then.pop(0) if self.then else None
         if isinstance(do, Exception):
             raise do
         if do:
-            await do(feed, page)
+            await do(feed, reader)
+
+    def release(self, reader: Reader) -> None:
+        raise AssertionError("a page waits for its readings")
 
 
-def giving(*messages: Message, head: str) -> Callable[[Feed, Page], Any]:
+def giving(*messages: Message, head: str) -> Callable[[Feed, Reader], Any]:
     by_channel: dict[str | None, list[Message]] = {}
     for each in messages:
         by_channel.setdefault(each.channel, []).append(each)

@@ -12,6 +12,7 @@ from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
 from bridge.paging import Page
+from bridge.reader import Reader
 from tests.fakes import at, start_of
 
 
@@ -28,8 +29,11 @@ def about(second: int, document: str, channel: str = "a") -> Message:
 
 
 class NoBackfills:
-    async def fetch(self, feed: Feed, page: Page) -> None:
+    async def fetch(self, feed: Feed, reader: Reader) -> None:
         raise AssertionError("everything is in memory")
+
+    def release(self, reader: Reader) -> None:
+        raise AssertionError("nobody waits")
 
 
 def publish(hub: Hub, to: Feed, *run: Message) -> None:
