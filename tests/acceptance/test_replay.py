@@ -39,7 +39,7 @@ async def write(database: Database, name: str, first: int, count: int) -> None:
     documents: list[dict[str, Any]] = [
         {"_id": n, "room": "ab"[n % 2], "n": 0} for n in range(first, first + count)
     ]
-    inserts = [InsertOne(document) for document in documents]
+    inserts: list[Any] = [InsertOne(document) for document in documents]
     updates = [UpdateOne({"_id": d["_id"]}, {"$set": {"n": d["_id"] + 1}}) for d in documents]
     await database[name].bulk_write(inserts + updates)
 
