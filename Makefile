@@ -36,7 +36,9 @@ test: $(VENV)/.test check ## make check, then every test, or those of LAYERS="un
 	@export CHROMIUM; CHROMIUM=$$(tests/provision.sh chromium)
 	for layer in $(LAYERS); do
 		echo "== tests/$$layer"
-		$(BIN)/python -m pytest "tests/$$layer" $(ARGS) </dev/null
+		workers=()
+		[ $$layer != acceptance ] || workers=(-n 2 --dist worksteal) # its clients fill one core
+		$(BIN)/python -m pytest "tests/$$layer" $${workers[@]+"$${workers[@]}"} $(ARGS) </dev/null
 	done
 	echo "== all tests passed in $$SECONDS s"
 
