@@ -241,6 +241,7 @@ def _tag(plan: Plan, images: Images, identity: str) -> str:
         full_document=images.full_document,
         full_document_before_change=images.full_document_before_change,
         json=plan.config.json_form,
+        outbox=plan.config.outbox,
     )
 
 

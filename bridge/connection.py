@@ -7,9 +7,9 @@ memory, then it joins the hub again. Never both: each connection has one writer 
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from typing import Protocol
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, Protocol
 
 from bridge import frames
 from bridge.audience import Interest
@@ -156,7 +156,7 @@ class Connection:
             if not await self._drained():
                 return
             if self._snapshots and (stateless := self._stateless()):
-                await self._give_state(self._snapshots, *stateless)
+                await self._until_farewell(self._give_state(self._snapshots, *stateless))
                 continue
             self._resync()
             if behind := self._below_memory():
@@ -258,6 +258,19 @@ class Connection:
             return
         self._place = place
         self._lost = {other: why for other, why in self._lost.items() if other is not feed}
+
+    async def _until_farewell(self, giving: Coroutine[Any, Any, None]) -> None:
+        """Does it, unless it is time to go first: a state can be long in coming."""
+        task = asyncio.ensure_future(giving)
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait({task, self._waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiter = None
+            if not task.done():
+                task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
     def _show(self, chunk: Chunk, cursor: str) -> None:
         frame = frames.snapshot(chunk.channel, chunk.documents, more=chunk.more, cursor=cursor)

@@ -336,3 +336,16 @@ async def test_missed_messages_of_a_window_come_as_batches(world: World) -> None
     assert kinds(transport) == ["ready", "snapshot", "snapshot", "message", "live"]
     batch = orjson.loads(transport.events[3].data)
     assert [each["id"] for each in batch["messages"]] == [at(6), at(7)]
+
+
+async def test_goodbye_does_not_wait_for_a_state_that_is_long_in_coming(world: World) -> None:
+    todos = feed()
+    world.snapshots.gate.clear()
+    connection, transport = world.connect((todos, ("a",)))
+    await turns()
+    connection.end("shutdown", reconnect=True, delay=1)
+    async with asyncio.timeout(5):
+        await world.tasks[0]
+    assert [event.type for event in transport.events][-1] == "bye"
+    await turns()
+    assert world.snapshots.left == 1
