@@ -1,7 +1,7 @@
 """Who is connected, and how often: limits for all and for each client.
 
 A client is a token's subject, else an address. Behind trusted proxies the address is the one
-that they say they were asked from: RFC 7239 ``Forwarded``, else ``X-Forwarded-For``.
+that they say they were asked from, in RFC 7239's ``Forwarded`` or in ``X-Forwarded-For``.
 """
 
 import ipaddress
@@ -58,8 +58,14 @@ def address_of(
     ``peer`` is the other end of the TCP connection; the headers count only if it is trusted,
     and each hop only if the one that wrote it is.
     """
+    chains = [_hops(forwarded, ()), _hops((), x_forwarded_for)]
+    found = {_traced(peer, hops, trusted) for hops in chains if hops}
+    # Of two headers that differ, one was sent by the client and passed on: none is believed.
+    return found.pop() if len(found) == 1 else peer
+
+
+def _traced(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
     address = peer
-    hops = _hops(forwarded, x_forwarded_for)
     for hop in reversed(hops[-_MOST_HOPS:]):
         if not _is_trusted(address, trusted) or _parsed(hop) is None:
             break
@@ -72,7 +78,9 @@ def _hops(forwarded: Sequence[str], x_forwarded_for: Sequence[str]) -> list[str]
         parts = ",".join(forwarded).split(",")
         found = [match[1] if (match := _FOR.search(part.strip())) else "" for part in parts]
         return [_bare(each.strip('"')) for each in found]
-    return [_bare(each.strip()) for each in ",".join(x_forwarded_for).split(",")]
+    if x_forwarded_for:
+        return [_bare(each.strip()) for each in ",".join(x_forwarded_for).split(",")]
+    return []
 
 
 def _bare(node: str) -> str:

@@ -78,7 +78,7 @@ class Door:
         meant = cookie_counts(
             origin=request.headers.get(hdrs.ORIGIN),
             sec_fetch_site=request.headers.get("Sec-Fetch-Site"),
-            host=request.host,
+            host=request.headers.get(hdrs.HOST, ""),
             allowed=self._allows,
         )
         return request.cookies[self._cookie] if meant else None

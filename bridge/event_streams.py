@@ -99,6 +99,10 @@ class EventStreams:
             if self.draining:  # since the request was looked at
                 self._dismiss(connection)
             await connection.run(ready)
+            async with asyncio.timeout(self.limits.patience):
+                await response.write_eof()
+        except TimeoutError:
+            connection.abort()  # it does not even take the goodbye
         finally:
             del self.connections[connection.session]
             self._door.leave(client)

@@ -8,7 +8,7 @@ from importlib import import_module
 from inspect import isawaitable
 from typing import Any
 
-from bson import CodecOptions, Timestamp, json_util
+from bson import CodecOptions, DBRef, Timestamp, json_util
 from bson.binary import UuidRepresentation
 from bson.codec_options import DatetimeConversion
 from bson.raw_bson import RawBSONDocument
@@ -29,7 +29,9 @@ READ: "CodecOptions[Document]" = CodecOptions(
     uuid_representation=UuidRepresentation.STANDARD,
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
-READ_DAMAGED = READ.with_options(unicode_decode_error_handler="replace")
+READ_DAMAGED = READ.with_options(
+    unicode_decode_error_handler="replace", uuid_representation=UuidRepresentation.UNSPECIFIED
+)
 _RAW: "CodecOptions[RawBSONDocument]" = CodecOptions(document_class=RawBSONDocument)
 
 _SYSTEM_DATABASES = frozenset({"admin", "config", "local"})
@@ -209,3 +211,8 @@ def hex_of(timestamp: Timestamp) -> str:
 def describe(stages: Sequence[Document]) -> str:
     """Stages as canonical text, for the tag and for telling whether two streams are one."""
     return json_util.dumps(stages, sort_keys=False)
+
+
+def whole(document: Any) -> Any:
+    """A document as a dict, also where bson takes its fields ``$ref`` and ``$id`` for a DBRef."""
+    return dict(document.as_doc()) if isinstance(document, DBRef) else document

@@ -17,6 +17,9 @@ ROUNDS = 3
 """Readings of the oplog that may end short of memory before history counts as lost."""
 
 POLL = 0.02
+PAGE_BYTES = 8 * 1024 * 1024
+"""Bytes of messages from which on a page is full."""
+
 _WHOLE = 1 << 62
 
 
@@ -30,6 +33,7 @@ class Page:
         self._feed = feed
         self._channel = channel
         self._limit = limit
+        self._size = 0
         self._resync = ""
         # What the hub asks of a listener; the page wants no heartbeats.
         self.period = float("inf")
@@ -53,7 +57,7 @@ class Page:
     @property
     def full(self) -> bool:
         """Whether no more messages fit."""
-        return len(self.messages) >= self._limit
+        return len(self.messages) >= self._limit or self._size >= PAGE_BYTES
 
     @property
     def satisfied(self) -> bool:
@@ -99,6 +103,7 @@ class Page:
                 self._resync = message.resync
                 return
             self.messages.append(message)
+            self._size += len(message.body)
             self.place = message.position
         if not self.satisfied:
             self.place = max(self.place, head)

@@ -87,21 +87,32 @@ class Server:
             raise _gone(lost[feed])
         page = Page(feed=feed, channel=channel, place=place.parts[feed.tag], limit=limit)
         self._pages.add(page)
-        try:
-            with self._door.room(visitor):
+        with self._door.room(visitor):
+            try:
                 await page.fill(self._hub, self._backfills, 0 if self.streams.draining else wait)
-        finally:
-            self._pages.discard(page)
+            finally:
+                self._pages.discard(page)
+            return await self._sent(request, self._paged(request, feed, page))
+
+    def _paged(self, request: web.Request, feed: Feed, page: Page) -> web.Response:
         head = {"cursor": f"{feed.tag}-{page.place}", "complete": page.complete}
-        body = b'{"messages":[%b],%b' % (
-            b",".join(page.bodies),
-            orjson.dumps(head)[1:],
-        )
+        body = b'{"messages":[%b],%b' % (b",".join(page.bodies), orjson.dumps(head)[1:])
         return web.Response(
             body=body,
             content_type="application/json",
             headers={hdrs.CACHE_CONTROL: "no-store"} | self._answers.cors(request),
         )
+
+    async def _sent(self, request: web.Request, response: web.Response) -> web.Response:
+        """Sends an answer to its end; cuts a client that takes too long to take it."""
+        try:
+            async with asyncio.timeout(self.streams.limits.patience):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport:
+                request.transport.abort()
+        return response
 
     async def _snapshot(self, request: web.Request) -> web.StreamResponse:
         channel = request.match_info["channel"]
@@ -127,13 +138,12 @@ class Server:
                         )
                     elif chunk.documents:
                         await self._written(response, b"," + chunk.documents)
+            await self._written(response, b"]}")
         except (Unavailable, TimeoutError):
             if not response.prepared:
                 raise
             if request.transport:  # an answer cut short must not look like a whole one
                 request.transport.abort()
-            return response
-        await response.write(b"]}")
         return response
 
     async def _written(self, response: web.StreamResponse, data: bytes) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import bson
-from bson import Int64, Timestamp
+from bson import DBRef, Int64, Timestamp
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
@@ -31,7 +31,7 @@ from bridge.events import (
     seconds_of,
     time_of,
 )
-from bridge.mongo import READ, READ_DAMAGED, EventTooLarge, Mongo
+from bridge.mongo import READ, READ_DAMAGED, EventTooLarge, Mongo, whole
 from bridge.pipelines import ENDINGS, TOO_LARGE
 
 AWAIT = 500
@@ -127,7 +127,7 @@ class MongoSource:
         try:
             event = bson.decode(raw.raw, READ)
         except InvalidBSON:
-            event = bson.decode(raw.raw, READ_DAMAGED)
+            event = _salvaged(raw)
             withheld = "no_document"
         get = event.get
         op = event["operationType"]
@@ -139,9 +139,9 @@ class MongoSource:
             op,
             _namespace(ns["db"], ns.get("coll", "")) if ns else self._scope,
             key.get("_id") if key else None,
-            get("fullDocument"),
-            get("fullDocumentBeforeChange"),
-            get("updateDescription"),
+            whole(get("fullDocument")),
+            whole(get("fullDocumentBeforeChange")),
+            _description(get("updateDescription")),
             iso_date(wall) if wall else _instant(time),
             get("_channel"),
             get("_event"),
@@ -299,6 +299,22 @@ def _image_options(full_document: str, before_change: str) -> Document:
         for name, value in options.items()
         if value != "off"
     }
+
+
+def _salvaged(raw: RawBSONDocument) -> Document:
+    """What can be read of an event that cannot be read whole."""
+    event: Document = {}
+    for name, value in raw.items():
+        with suppress(InvalidBSON):
+            nested = isinstance(value, RawBSONDocument)
+            event[name] = bson.decode(value.raw, READ_DAMAGED) if nested else value
+    return event
+
+
+def _description(description: Document | None) -> Document | None:
+    if description is None or not isinstance(description.get("updatedFields"), DBRef):
+        return description
+    return {**description, "updatedFields": whole(description["updatedFields"])}
 
 
 @lru_cache(maxsize=4096)

@@ -21,7 +21,7 @@ from bson.raw_bson import RawBSONDocument
 from bridge.encode import NO_DOCUMENT, TOO_LARGE
 from bridge.errors import MongoError
 from bridge.events import END_OF_INSTANT, Document, Namespace, seconds_of
-from bridge.mongo import READ, READ_DAMAGED, EventTooLarge, Mongo, hex_of
+from bridge.mongo import READ, READ_DAMAGED, EventTooLarge, Mongo, hex_of, whole
 from bridge.pipelines import Stage
 from bridge.templates import Template
 
@@ -156,7 +156,7 @@ def _entry(ns: Namespace, raw: RawBSONDocument) -> Entry:
         found = bson.decode(raw.raw, READ)
     except InvalidBSON:
         return ns, bson.decode(raw.raw, READ_DAMAGED)["key"], None, NO_DOCUMENT
-    return ns, found["key"], found.get("document"), "" if "document" in found else TOO_LARGE
+    return ns, found["key"], whole(found.get("document")), "" if "document" in found else TOO_LARGE
 
 
 class _Reading:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
+from bson.errors import BSONError
 
 from bridge import events, outbox
 from bridge.documents import dumps
@@ -13,7 +14,7 @@ from bridge.encode import NO_DOCUMENT, TOO_LARGE, Encoder
 from bridge.events import Change, Message, Namespace
 from bridge.feed import Feed
 from bridge.mutation import MutationFields
-from bridge.routing import Route
+from bridge.routing import UNROUTED, Route
 from bridge.templates import Rule
 
 NO_MUTATIONS = MutationFields(())
@@ -72,6 +73,15 @@ class Watcher:
 
     def messages(self, change: Change) -> list[Message]:
         """The messages of one change, in order."""
+        try:
+            return self._messages(change)
+        except (TypeError, ValueError, AttributeError, RecursionError, BSONError):
+            # One document that nobody foresaw must not stop all others; nor be lost in silence.
+            self._refuse("change cannot be made into messages")
+            where = events.position(change.time, change.ordinal, 0)
+            return [Message(where, None, b"", UNROUTED)]
+
+    def _messages(self, change: Change) -> list[Message]:
         if change.key is not None and self._outbox(change.ns):
             return self._letter(change) if change.op == "insert" else []
         routed = self._route.route(change)

@@ -134,6 +134,20 @@ async def test_a_document_with_damaged_text_is_withheld_and_passed(
     assert [(c.key, c.withheld) for c in changes] == [(1, "no_document"), ("end", "")]
 
 
+async def test_documents_that_bson_cannot_read_or_takes_for_others_are_passed(
+    mongo: Mongo, database: Database
+) -> None:
+    start = await mongo.now()
+    short = bson.encode({"_id": 1, "uuid": bson.Binary(b"abc", 4)})
+    await database.docs.insert_one(RawBSONDocument(short))
+    reference = bson.encode({"_id": 2, "$ref": "c", "$id": 1})
+    await database.command({"insert": "docs", "documents": [RawBSONDocument(reference)]})
+    await database.docs.insert_one({"_id": "end"})
+    changes = await read(source_of(mongo, database.name), start, is_end)
+    assert [(c.key, c.withheld) for c in changes] == [(1, "no_document"), (2, ""), ("end", "")]
+    assert changes[1].document == {"_id": 2, "$ref": "c", "$id": 1}
+
+
 async def test_the_oldest_time_can_be_started_from(mongo: Mongo, database: Database) -> None:
     await database.docs.insert_one({"_id": "end"})
     source = source_of(mongo, database.name)
