@@ -153,19 +153,8 @@ async def assemble(
     # Of an outbox only inserts count: it needs no images.
     data = {name: on for name, on in imaged.items() if name.split(".", 1)[1] != plan.config.outbox}
     images = resolve(plan.need, data)
-    feed = Feed(
-        name=plan.name,
-        tag=_tag(plan, images, identity),
-        history=History(
-            floor="0" * 16 + START_OF_INSTANT,
-            window=int(config.history.window),
-            max_messages=config.history.max_messages,
-            max_bytes=config.history.max_bytes,
-        ),
-        batching=Batching(**plan.config.batch.model_dump()),
-    )
     watcher = Watcher(
-        feed=feed,
+        feed=_feed(plan, _tag(plan, images, identity), config),
         rule=plan.rule,
         route=Route(plan.rule, expect_before=images.full_document_before_change != OFF),
         encoder=Encoder(
@@ -184,6 +173,17 @@ async def assemble(
         outbox=_outbox(plan),
     )
     return Assembled(plan, images, watcher, _state(plan, mongo), config.server.max_message)
+
+
+def _feed(plan: Plan, tag: str, config: Config) -> Feed:
+    history = History(
+        floor="0" * 16 + START_OF_INSTANT,
+        window=int(config.history.window),
+        max_messages=config.history.max_messages,
+        max_bytes=config.history.max_bytes,
+    )
+    batching = Batching(**plan.config.batch.model_dump())
+    return Feed(name=plan.name, tag=tag, history=history, batching=batching)
 
 
 def _state(plan: Plan, mongo: Mongo) -> State | None:

@@ -190,3 +190,12 @@ def test_only_where_messages_are_conflated_do_they_name_their_document() -> None
     assert plain.document == ""
     assert one == same
     assert len({one, other, elsewhere}) == 3
+
+
+def test_a_change_that_nobody_foresaw_is_a_resync_and_not_an_end() -> None:
+    refused: list[Any] = []
+    odd: Any = "no document at all"
+    change = insert(5)._replace(document=odd)
+    (message,) = watcher(refused=refused).messages(change)
+    assert (message.channel, message.resync) == (None, "unrouted")
+    assert refused == [("change cannot be made into messages",)]
