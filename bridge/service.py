@@ -1,11 +1,10 @@
 """The service: builds everything from the configuration, owns the tasks, ends in order."""
 
 import asyncio
-import errno
 import gc
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any
 
 import structlog
@@ -18,28 +17,23 @@ from bridge.assembly import assemble, plans, sources
 from bridge.backfill import Backfills
 from bridge.channels import Channels
 from bridge.clients import Clients, networks
-from bridge.config import Config
+from bridge.config import AdminConfig, Config, ServerConfig
 from bridge.door import Door
-from bridge.errors import BridgeError
 from bridge.event_streams import EventStreams, Limits
 from bridge.events import Message
 from bridge.feed import Feed
 from bridge.hub import Hub
+from bridge.listener import allow_files, listening
 from bridge.metrics import Metrics
 from bridge.mongo import Mongo
 from bridge.server import Server
 from bridge.snapshots import Origin, Snapshots
 from bridge.source import MongoSource
 from bridge.stream import Stream
+from bridge.visit import Lobby
 from bridge.watcher import Watcher
 
 log = structlog.get_logger("bridge")
-
-LONGEST_REQUEST_LINE = 65536
-"""Bytes: room for 128 long channel names."""
-
-BACKLOG = 4096
-"""Connections that may wait to be accepted: all clients reconnect at once after a restart."""
 
 Routes = Callable[[Server], Iterable[web.RouteDef]]
 
@@ -72,6 +66,11 @@ class Service:
         Raises ConfigError, MongoRefused or MongoError where it cannot start.
         """
         _calm_the_collector()
+        if lacking := allow_files(self._config.server.max_connections):
+            log.warning(
+                "not as many files can be open as server.max_connections needs: raise ulimit -n",
+                lacking=lacking,
+            )
         mongo = Mongo(self._config.mongo.uri.get_secret_value(), driver=self._config.mongo.driver)
         try:
             planned = plans(self._config)
@@ -171,8 +170,8 @@ class Service:
         numbers = admin.application(streams=streams, metrics=self._metrics)
         self._listen_to_signals(asyncio.current_task())  # before anybody is told that it runs
         async with (
-            _listening(numbers, config.admin.host, config.admin.port) as admin_url,
-            _listening(public, config.server.host, config.server.port) as url,
+            self._listening(numbers, "admin", config.admin) as admin_url,
+            self._listening(public, "public", config.server) as url,
         ):
             log.info(f"admin on {admin_url}")
             log.info(f"listening on {url}")
@@ -183,6 +182,16 @@ class Service:
                 await server.drain(config.server.drain)
         for task in running:
             task.cancel()
+
+    def _listening(
+        self, app: web.Application, name: str, at: AdminConfig | ServerConfig
+    ) -> AbstractAsyncContextManager[str]:
+        cut = self._metrics.cut
+        lobby = Lobby(
+            patience=self._config.server.patience, count=lambda why: cut.labels(name, why).inc()
+        )
+        self._metrics.waiting.labels(name).set_function(lambda: len(lobby))
+        return listening(app, host=at.host, port=at.port, lobby=lobby)
 
     def _stream(self, source: MongoSource, watchers: list[Watcher], hub: Hub) -> Stream:
         return Stream(
@@ -224,34 +233,6 @@ def _calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-@asynccontextmanager
-async def _listening(app: web.Application, host: str, port: int) -> AsyncGenerator[str, None]:
-    """A listener for as long as the context lasts; gives its URL."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=1.0,
-        max_line_size=LONGEST_REQUEST_LINE,
-    )
-    await runner.setup()
-    try:
-        await _listen(web.TCPSite(runner, host, port, backlog=BACKLOG), host, port)
-        name = f"[{host}]" if ":" in host else host
-        yield f"http://{name}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-async def _listen(site: web.TCPSite, host: str, port: int) -> None:
-    try:
-        await site.start()
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        why = "the port is in use; choose another one" if taken else error.strerror
-        raise BridgeError(f"cannot listen on {host}:{port}: {why}") from error
 
 
 async def _messages(
