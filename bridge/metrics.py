@@ -51,6 +51,12 @@ class Metrics:
         self.snapshots = Counter(
             "bridge_snapshots", "Readings of the state of channels", registry=self.registry
         )
+        self.failed_readings = Counter(
+            "bridge_failed_readings",
+            "Readings that ended with an error that nobody foresaw",
+            ["reading"],
+            registry=self.registry,
+        )
 
     def exposition(self) -> bytes:
         """All numbers in Prometheus' text format."""

@@ -57,6 +57,7 @@ class Service:
         self._announce = announce
         self._metrics = Metrics()
         self._refused: set[tuple[str, str]] = set()
+        self._failed: set[tuple[str, str]] = set()
         self._stopping = asyncio.Event()
         self._tokens = tokens_of(config.auth)
 
@@ -118,9 +119,14 @@ class Service:
                 open_messages=lambda feed, start: _messages(*origin[feed], start),
                 spawn=spawn,
                 count=self._metrics.backfills.inc,
+                report=self._report,
             )
             snapshots = Snapshots(
-                at_once=at_once, origins=origins, spawn=spawn, count=self._metrics.snapshots.inc
+                at_once=at_once,
+                origins=origins,
+                spawn=spawn,
+                count=self._metrics.snapshots.inc,
+                report=self._report,
             )
             watchers = [watcher for _, watchers in read for watcher in watchers]
             server = self._server(hub, watchers, backfills, snapshots)
@@ -222,6 +228,13 @@ class Service:
         elif (watcher, reason) not in self._refused:
             self._refused.add((watcher, reason))
             log.warning("not every change can be sent as it is", watcher=watcher, why=reason)
+
+    def _report(self, reading: str, error: BaseException) -> None:
+        """An error in one reading, which ends that reading and nothing else; told once."""
+        self._metrics.failed_readings.labels(reading).inc()
+        if (reading, type(error).__name__) not in self._failed:
+            self._failed.add((reading, type(error).__name__))
+            log.error("a reading failed; please report this", reading=reading, exc_info=error)
 
 
 def _calm_the_collector() -> None:

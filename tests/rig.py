@@ -66,6 +66,8 @@ class Rig:
         self.todos, self.orders = FakeSource(now=NOW), FakeSource(now=NOW)
         self.hub = Hub(flush_interval=0, max_write=write_buffer)
         self.metrics = Metrics()
+        self.reported: list[tuple[str, BaseException]] = []
+        """Errors in readings that nobody foresaw."""
         self.cuts: list[str] = []
         """Why TCP connections were cut."""
         lobby = partial(
@@ -88,8 +90,15 @@ class Rig:
             open_messages=lambda feed, start: messages(*by_feed[feed], start),
             spawn=spawn,
             count=self.metrics.backfills.inc,
+            report=self._report,
         )
-        snapshots = Snapshots(at_once=4, origins={}, spawn=spawn, count=self.metrics.backfills.inc)
+        snapshots = Snapshots(
+            at_once=4,
+            origins={},
+            spawn=spawn,
+            count=self.metrics.snapshots.inc,
+            report=self._report,
+        )
         answers = Answers(origins=cors_origins)
         shared: dict[str, Any] = {
             "hub": self.hub,
@@ -116,6 +125,9 @@ class Rig:
 
     def _listening(self, app: web.Application, name: str) -> AbstractAsyncContextManager[str]:
         return listening(app, host="127.0.0.1", port=0, lobby=self.lobbies[name])
+
+    def _report(self, reading: str, error: BaseException) -> None:
+        self.reported.append((reading, error))
 
     @property
     def port(self) -> int:

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.fakes import insert
-from tests.rig import PATIENT, Rig, eventually, opened
+from tests.fakes import insert, start_of
+from tests.rig import NOW, PATIENT, TODOS, Rig, eventually, opened
 
 SSE = b"GET /sse?channel=todos:acme HTTP/1.1\r\nHost: x\r\n"
 NOTHING = b"GET /nothing HTTP/1.1\r\nHost: x\r\n"
@@ -280,6 +280,35 @@ async def test_who_does_not_take_its_answers_is_cut() -> None:
         await client.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 3000)
         await eventually(lambda: bool(rig.cuts))
         assert rig.cuts == ["stuck"]
+
+
+async def test_a_page_of_history_that_nobody_takes_is_cut_and_its_room_is_free_again() -> None:
+    async with Rig(patience=0.3, each=1).running() as rig:
+        await rig.until_started()
+        rig.todos.emit(*(insert(1001 + n, text="x" * 900_000) for n in range(8)))
+        path = f"/channels/todos:acme/history?since={TODOS}-{start_of(NOW)}"
+        await eventually(lambda: len(rig.feeds[0].history) == 8)
+        async with connected(rig, buffer=4 * KIB) as client, connected(rig) as other:
+            await client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await asyncio.sleep(0.1)
+            await other.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert await other.code() == (429, "too_many_connections")
+            await asyncio.sleep(0.4)  # more than its patience
+            await other.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            status, _, body = await other.answer()
+        assert (status, len(orjson.loads(body)["messages"])) == (200, 8)
+
+
+async def test_an_ended_stream_whose_goodbye_nobody_takes_is_cut() -> None:
+    async with Rig(patience=0.3, max_age=0.5).running() as rig:
+        await rig.until_started()
+        async with connected(rig, buffer=4 * KIB) as client:
+            await client.send(SSE + b"\r\n")
+            await client.headers()
+            await eventually(lambda: bool(rig.server.streams.connections))
+            rig.todos.emit(*(insert(1001 + n, text="x" * 900_000) for n in range(8)))
+            await eventually(lambda: not rig.server.streams.connections)
+            assert b"max_age" not in await client.closed()
 
 
 async def test_a_dead_peer_is_noticed_by_tcp(rig: Rig) -> None:
