@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # An interpreter that is gone (the system's Python was replaced) takes its stamps with it.
 $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.demo $(VENV)/.test)
 
-.PHONY: help demo serve test check bench format
+.PHONY: help demo serve test check audit bench format
 
 help: ## this list
 	@echo "livesync-bridge: make <target>"
@@ -47,6 +47,10 @@ check: $(VENV)/.test ## lint, formatting, types, layers of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(VENV)/.test ## known vulnerabilities in what is installed
+	@$(PIP) -e '.[audit]'
+	@$(BIN)/python .ci/audit.py
 
 bench: $(VENV)/.test ## the benchmarks; writes docs/performance.md
 	@tests/provision.sh mongod
