@@ -116,6 +116,7 @@ class _Conversation:
 
     async def _read(self) -> None:
         async for message in self._response:
+            await asyncio.sleep(0)  # others first: one client may have sent a thousand frames
             await self._socket.drained()  # who does not read is not read
             if message.type is WSMsgType.TEXT:
                 await self._hear(message.data)
