@@ -116,6 +116,12 @@ class NotThere(RequestError):
     title = "Nothing here"
 
 
+class BadFrame(RequestError):
+    """What came on a WebSocket is no request of ours at all."""
+
+    title = "Not a frame"
+
+
 class Malformed(RequestError):
     """What came over the connection is not HTTP."""
 

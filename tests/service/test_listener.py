@@ -187,7 +187,7 @@ async def test_who_sends_on_and_on_while_it_is_served_is_cut(rig: Rig) -> None:
         await client.send(SSE + b"\r\n", *[NOTHING + b"A: " + b"b" * 8000 + b"\r\n\r\n"] * 40)
         await client.closed()
     assert rig.cuts == ["too_large"]
-    await eventually(lambda: not rig.server.streams.connections)
+    await eventually(lambda: not rig.connections.open)
 
 
 async def test_some_requests_sent_ahead_are_answered_in_order(rig: Rig) -> None:
@@ -308,9 +308,9 @@ async def test_an_ended_stream_whose_goodbye_nobody_takes_is_cut() -> None:
         async with connected(rig, buffer=4 * KIB) as client:
             await client.send(SSE + b"\r\n")
             await client.headers()
-            await eventually(lambda: bool(rig.server.streams.connections))
+            await eventually(lambda: bool(rig.connections.open))
             rig.todos.emit(*(insert(1001 + n, text="x" * 900_000) for n in range(8)))
-            await eventually(lambda: not rig.server.streams.connections)
+            await eventually(lambda: not rig.connections.open)
             assert b"max_age" not in await client.closed()
 
 
@@ -319,8 +319,9 @@ async def test_a_dead_peer_is_noticed_by_tcp(rig: Rig) -> None:
         pytest.fail("this system has no TCP_USER_TIMEOUT")
     async with opened(rig, "channel=todos:acme") as client:
         await client.until("live")
-        (connection,) = rig.server.streams.connections.values()
-        accepted = connection._outlet._transport.get_extra_info("socket")
+        (connection,) = rig.connections.open.values()
+        transport = connection._outlet._transport  # type: ignore[attr-defined]
+        accepted = transport.get_extra_info("socket")
         options = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT]
         values = [accepted.getsockopt(socket.IPPROTO_TCP, option) for option in options]
         assert values == [30, 10, 30000]

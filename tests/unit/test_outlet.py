@@ -23,7 +23,7 @@ class Socket:
         self.transport = FakeTransport()
         self.transport.stuck = True
         self.given_up = False
-        out = Outlet(self.transport, max_write=LOW_WATER, now=0)
+        out = Outlet(self.transport, max_write=LOW_WATER)
         out.write(FULL)
         self.waits = asyncio.create_task(out.drained(lambda: self.given_up))
 
