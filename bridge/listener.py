@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import ERROR
 
 from bridge.answers import problem
-from bridge.errors import BridgeError, ContentTooLarge
+from bridge.errors import BridgeError, ContentTooLarge, Malformed, RequestError
 from bridge.headers import DATA
 from bridge.visit import MOST_WAITING, Lobby, Visit
 
@@ -30,7 +30,7 @@ OTHER_FILES = 256
 
 
 def _watched(server: web.Server) -> None:
-    """Has the server tell a connection when a request begins, and refuses what has a large body.
+    """Has the server tell a connection when a request begins, and refuses what it need not see.
 
     The functions are no coroutines: their frames would stay with every stream.
     """
@@ -43,13 +43,22 @@ def _watched(server: web.Server) -> None:
         return make(message, payload, visit, *rest)
 
     def serve(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-        return _refuse_body() if (request.content_length or 0) > LARGEST_BODY else handle(request)
+        refusal = _refusal(request)
+        return _refuse(refusal) if refusal else handle(request)
 
     server.request_factory, server.request_handler = begin, serve
 
 
-async def _refuse_body() -> web.StreamResponse:
-    response = problem(ContentTooLarge(f"at most {LARGEST_BODY} bytes, and none is needed"))
+def _refusal(request: web.BaseRequest) -> RequestError | None:
+    if (request.content_length or 0) > LARGEST_BODY:
+        return ContentTooLarge(f"at most {LARGEST_BODY} bytes, and none is needed")
+    if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
+        return Malformed("the header Expect is known here as 100-continue only")
+    return None
+
+
+async def _refuse(error: RequestError) -> web.StreamResponse:
+    response = problem(error)
     response.force_close()
     return response
 

@@ -50,6 +50,8 @@ is cut: an honest one waits for milliseconds."""
 MOST_WAITING_BYTES = 16 * 1024 * 1024
 """Bytes of unfinished requests in all; more, and the connection that holds most is cut."""
 
+_NOTHING_THERE = 404, 405
+
 _OPTIONS: dict[str, Any] = {
     "access_log": None,
     "auto_decompress": False,
@@ -169,8 +171,8 @@ class Visit(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Sends what is left of the answer, to a client that takes it; then waits again."""
-        if isinstance(resp, web.HTTPNotFound):  # aiohttp's own
-            resp = problem(NotThere("there is nothing at this path"))
+        if isinstance(resp, web.HTTPClientError):  # aiohttp's own
+            resp = problem(_refusal(resp.status))
         try:
             async with asyncio.timeout(self._lobby.patience):
                 return await super().finish_response(request, resp, start_time)
@@ -256,6 +258,13 @@ def _mistake(error: HttpProcessingError) -> RequestError:
     if "Too many headers" in error.message:
         return HeaderTooLarge(f"there are more than {MOST_FIELDS} header fields")
     return Malformed("this is not an HTTP/1.1 request")
+
+
+def _refusal(status: int) -> RequestError:
+    """What aiohttp refuses before a handler of ours is asked."""
+    if status in _NOTHING_THERE:
+        return NotThere("there is nothing at this path, or not for this method")
+    return Malformed("this request asks for something that HTTP servers may refuse, as we do")
 
 
 def _uri_too_long() -> UriTooLong:

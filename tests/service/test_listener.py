@@ -110,6 +110,9 @@ async def rig(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Rig]:
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", (400, "bad_request")),
         (NOTHING + b"A: b\x00c\r\n\r\n", (400, "bad_request")),
         (NOTHING + b"Content-Length: -1\r\n\r\n", (400, "bad_request")),
+        (NOTHING + b"Expect: a miracle\r\n\r\n", (400, "bad_request")),
+        (NOTHING + b"Expect: \xff\r\n\r\n", (400, "bad_request")),
+        (b"GET / HTTP/1.1\r\n\r\n", (400, "bad_request")),
         (
             NOTHING + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             (400, "bad_request"),
