@@ -121,7 +121,7 @@ async def test_honest_clients_stay_exact_while_others_attack(
         await write(database, 0, number)
         memory = process.resident()
         for client in clients:
-            client.witness.late = loud  # type: ignore[attr-defined]
+            client.witness.late = loud
         attack = asyncio.create_task(attacked(process, ROUND))
         await write(database, number, number)
         done = await attack

@@ -131,5 +131,5 @@ async def test_no_request_gets_anything_but_an_answer_of_the_contract(
         rig.todos.emit(insert(1001))
         await eventually(lambda: len(rig.feeds[0].history) == 1)
         await asyncio.to_thread(hostile(rig.port))
-        await eventually(lambda: not rig.server.streams.connections)
+        await eventually(lambda: not rig.connections.open)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
