@@ -1,6 +1,6 @@
 // The browser client of livesync-bridge: models that follow the database. docs/client.md.
 
-import { Bridge } from "./bridge.js";
+import { Bridge as Connected } from "./bridge.js";
 
 export { document } from "./document.js";
 export { collection } from "./collection.js";
@@ -29,11 +29,11 @@ export const version = "0.1.0";
  * 60,000, or Infinity to keep it. `freeze`: deep-freezes states, so that a merge function that
  * changes them in place throws; for development.
  * @param {import("./types.js").ConnectOptions} options
- * @returns {Bridge}
+ * @returns {Connected}
  * @throws {BridgeError} `invalid_argument`
  */
 export function connect(options) {
-  return new Bridge(options);
+  return new Connected(options);
 }
 
 /** @typedef {import("./bridge.js").Bridge} Bridge */
