@@ -114,3 +114,9 @@ class NotThere(RequestError):
 
     status = 404
     title = "Nothing here"
+
+
+class BadFrame(RequestError):
+    """What came on a WebSocket is no request of ours at all."""
+
+    title = "Not a frame"

@@ -42,7 +42,7 @@ async def _serve(uri: str, port: int) -> None:
         since = await shop.open()
         service = Service(
             _configuration(uri, port),
-            routes=lambda bridge: routes(since=since, drop=bridge.streams.drop),
+            routes=lambda connections: routes(since=since, drop=connections.drop),
             announce=lambda url: click.secho(f"\n  Open {url}/  (Ctrl-C ends it)\n", bold=True),
         )
         writing = asyncio.create_task(shop.run(), name="shop")

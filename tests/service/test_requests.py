@@ -57,7 +57,7 @@ async def test_a_wrong_request_is_refused_before_the_stream_starts(
     assert (got, headers["Content-Type"]) == (status, "application/problem+json")
     assert set(problem) == {"type", "title", "status", "detail", "code"}
     assert (problem["status"], problem["code"]) == (status, code)
-    assert not rig.server.streams.connections
+    assert not rig.connections.open
 
 
 async def test_a_refusal_names_the_channel(rig: Rig) -> None:
