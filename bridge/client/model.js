@@ -253,6 +253,7 @@ export class Model {
     const run = (this.#run = new Run());
     before?.follow(run);
     this.#become("syncing", error);
+    this.#mutations.clock(false);
     this.#store.set({ isStale: true });
     if (reason !== "initial") this.#emit("resync", reason);
     this.#perform(run, reason);

@@ -118,6 +118,7 @@ export class Subscription {
   /** No stream is live any more. */
   stale() {
     this.flush();
+    if (this.#replay) return;
     this.#replay = true;
     this.#listener.stale?.();
   }
