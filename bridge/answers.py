@@ -80,6 +80,7 @@ class Answers:
             headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
         if isinstance(error, TooManyConnections):
             headers[hdrs.RETRY_AFTER] = str(random.randint(*RETRY_SECONDS))
+            headers["Access-Control-Expose-Headers"] = hdrs.RETRY_AFTER
         body: dict[str, Any] = {
             "type": f"urn:livesync-bridge:{error.code}",
             "title": error.title,
@@ -87,6 +88,8 @@ class Answers:
             "detail": str(error),
             "code": error.code,
         }
+        if error.channel is not None:
+            body["channel"] = error.channel
         return web.Response(
             status=error.status,
             body=orjson.dumps(body),
