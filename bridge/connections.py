@@ -124,7 +124,8 @@ class Connections:
         waiting = list(self.open.values())
         random.shuffle(waiting)
         for connection in waiting:
-            self.end(connection, "shutdown")
+            if connection.session in self.open:  # and has not left meanwhile
+                self.end(connection, "shutdown")
             await asyncio.sleep(0.8 * seconds / len(waiting))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + max(0.2 * seconds, 0.1)

@@ -20,5 +20,6 @@ async def outcome_of(
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        # Here, so that it is known also where this is cancelled just as the work ends.
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
     return error if done else TimeoutError()
