@@ -101,7 +101,12 @@ class View:
 
     def letter(self, message: dict[str, Any]) -> dict[str, Any]:
         """An outbox message without what is hidden of its data and headers."""
-        return {**message, **pruned({n: message[n] for n in _LETTER if n in message}, self._letter)}
+        seen = pruned({name: message[name] for name in _LETTER if name in message}, self._letter)
+        return {
+            name: seen.get(name, value)
+            for name, value in message.items()
+            if name in seen or name not in _LETTER
+        }
 
     def operations(self, patch: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """A JSON Patch without what it does to hidden places."""

@@ -185,6 +185,13 @@ def test_an_outbox_message_is_hidden_in_its_data_and_headers() -> None:
     }
 
 
+@pytest.mark.parametrize("field", ["data", "headers"])
+def test_all_data_or_all_headers_of_an_outbox_message_can_be_hidden(field: str) -> None:
+    body = {"type": "event", "name": "paid", "data": {"card": 1}, "headers": {"trace": 1}}
+    (sent,) = View([field]).messages([Message(at(1), "a", orjson.dumps(body))])
+    assert orjson.loads(sent.body) == {name: body[name] for name in body if name != field}
+
+
 def test_the_entries_of_a_snapshot_are_hidden_each() -> None:
     view = View(["salary"])
     entries = b'{"key":1,"document":{"salary":1,"a":2}},{"key":2,"reason":"too_large"}'
