@@ -20,7 +20,8 @@ POLL = 0.02
 PAGE_BYTES = 8 * 1024 * 1024
 """Bytes of messages from which on a page is full."""
 
-_WHOLE = 1 << 62
+PIECE_BYTES = 1024 * 1024
+"""Bytes of memory that are looked at in one turn of the loop."""
 
 
 class Page:
@@ -35,6 +36,7 @@ class Page:
         self._limit = limit
         self._size = 0
         self._resync = ""
+        self._more = False
         # What the hub asks of a listener; the page wants no heartbeats.
         self.period = float("inf")
         self.beaten = 0.0
@@ -44,9 +46,7 @@ class Page:
     @property
     def complete(self) -> bool:
         """Whether there is nothing more after the page right now."""
-        until = self._feed.flushed
-        more, _ = self._feed.history.since(self.place, (self._channel,), until=until, limit=1)
-        return not more and self.place >= self._feed.history.floor
+        return not self._more and not self._resync and not self._behind
 
     @property
     def bodies(self) -> list[bytes]:
@@ -100,7 +100,8 @@ class Page:
 
     def _add(self, run: list[Message], head: str) -> None:
         for message in self._interest.due(self._feed, run):
-            if self.satisfied:
+            if self.full:
+                self._more = True
                 return
             if message.resync:
                 self._resync = message.resync
@@ -108,8 +109,7 @@ class Page:
             self.messages.append(message)
             self._size += len(message.body)
             self.place = message.position
-        if not self.satisfied:
-            self.place = max(self.place, head)
+        self.place = max(self.place, head)
 
     async def _started(self) -> None:
         try:
@@ -121,23 +121,34 @@ class Page:
         except TimeoutError as error:
             raise Unavailable(f"watcher {self._feed.name} is still starting") from error
 
+    @property
+    def _behind(self) -> bool:
+        return self.place < max(self._feed.flushed, self._feed.history.floor)
+
     async def _read(self, backfills: Backfills) -> None:
+        """Fills the page, and looks on until it is known whether there is more to see."""
         rounds = 0
-        while self.place < self._feed.history.floor and not self.satisfied:
+        while self._behind and not self._more and not self._resync:
+            if self.place >= self._feed.history.floor:
+                self._look()
+                await asyncio.sleep(0)  # others first
+                continue
+            if self.full:
+                return
             if rounds == ROUNDS:
                 raise HistoryGone("the oplog could not be read up to memory in time")
             rounds += 1
             await self._fetch(backfills)
-        if not self.satisfied and self.place < self._feed.flushed:
-            until = self._feed.flushed
-            run, reached = self._feed.history.since(
-                self.place,
-                (self._channel,),
-                until=until,
-                limit=_WHOLE,
-                latest=self._feed.batching.conflate and not self._interest.views,
-            )
-            self._add(run, reached)
+
+    def _look(self) -> None:
+        run, reached = self._feed.history.since(
+            self.place,
+            (self._channel,),
+            until=self._feed.flushed,
+            limit=PIECE_BYTES,
+            latest=self._feed.batching.conflate and not self._interest.views,
+        )
+        self._add(run, reached)
 
     async def _fetch(self, backfills: Backfills) -> None:
         try:

@@ -1,7 +1,8 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import orjson
 import pytest
 
 from bridge import paging
@@ -13,6 +14,7 @@ from bridge.history import History
 from bridge.hub import Hub
 from bridge.paging import PAGE_BYTES, ROUNDS, Page
 from bridge.reader import Reader
+from bridge.redaction import View
 from bridge.sse_wire import PLAIN
 from tests.fakes import at, message, resync, start_of
 
@@ -102,7 +104,52 @@ async def test_a_page_that_is_just_full_is_complete(hub: Hub) -> None:
     publish(hub, todos, message(at(2), "a"), message(at(3), "a"), message(at(4), "b"))
     got = page(todos, after=start_of(1), limit=2)
     await got.fill(hub, FakeBackfills(), 0)
-    assert (got.place, got.complete) == (at(3), True)
+    assert (got.place, got.complete) == (at(4), True)
+
+
+def seen(of: Feed, *, after: str, limit: int = 100) -> Page:
+    """A page for a client that does not see the salary."""
+    view = View(["salary"])
+    return Page(interest=Interest(((of, ("a",)),), PLAIN, ((of, view),)), place=after, limit=limit)
+
+
+def change(second: int, name: str, *, pad: int = 0) -> Message:
+    """A message of one field."""
+    body = {"type": "change", "mode": "delta", "delta": {"set": [[[name], second]]}}
+    return Message(at(second), "a", orjson.dumps({**body, "pad": "x" * pad}))
+
+
+async def test_what_is_not_seen_does_not_make_a_page_incomplete(hub: Hub) -> None:
+    """Else the page would tell that something hidden has changed."""
+    todos = feed()
+    publish(hub, todos, change(2, "name"), *(change(second, "salary") for second in range(3, 9)))
+    got = seen(todos, after=start_of(1), limit=1)
+    await got.fill(hub, FakeBackfills(), 0)
+    assert (positions(got), got.place, got.complete) == ([at(2)], at(8), True)
+    publish(hub, todos, change(9, "name"))
+    got = seen(todos, after=start_of(1), limit=1)
+    await got.fill(hub, FakeBackfills(), 0)
+    assert (positions(got), got.place, got.complete) == ([at(2)], at(2), False)
+
+
+async def test_a_page_reads_no_more_of_memory_than_it_needs(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small page of a long history must not hold up everybody while all of it is redacted."""
+    todos = feed(max_bytes=1 << 30)
+    publish(hub, todos, *(change(second, "name", pad=10_000) for second in range(2, 900)))
+    looked: list[int] = []
+    redacted = View.messages
+
+    def counted(view: View, run: Sequence[Message]) -> list[Message]:
+        looked.append(len(run))
+        return redacted(view, run)
+
+    monkeypatch.setattr(View, "messages", counted)
+    got = seen(todos, after=start_of(1), limit=1)
+    await got.fill(hub, FakeBackfills(), 0)
+    assert (len(got.messages), got.complete) == (1, False)
+    assert sum(looked) * 10_000 <= paging.PIECE_BYTES
 
 
 async def test_the_place_is_never_below_what_was_given(hub: Hub) -> None:
