@@ -190,7 +190,8 @@ class Subscription:
         for feed, channels in self.interest.feeds:
             if standing.owes(feed):
                 reason = standing.lost.get(feed, "")
-                standing.move(feed, feed.flushed)
+                ahead = standing.place.at(feed.tag) or ""
+                standing.move(feed, max(feed.flushed, ahead))  # it never goes back
                 if reason:
                     self._write(frames.resyncs(wire, channels, reason, standing.place.cursor))
 
@@ -205,7 +206,7 @@ class Subscription:
 
     def _lose(self, feed: Feed, reason: str) -> None:
         self._standing.lose(feed, reason)
-        if self._snapshots is None:
+        if self._snapshots is None and not self.stopped:
             self._resync()
 
     def _owed(self) -> tuple[Feed, tuple[str, ...]] | None:
@@ -267,8 +268,8 @@ class Subscription:
 
     @property
     def satisfied(self) -> bool:
-        """Only once it is stopped: until then it wants everything up to memory."""
-        return self.stopped
+        """Only once it is stopped, or a loss is due: until then it wants all up to memory."""
+        return self.stopped or any(self._standing.owes(feed) for feed, _ in self.interest.feeds)
 
     def place_in(self, feed: Feed) -> str:
         """Where it stands in one watcher's sequence; it must stand somewhere."""
@@ -282,6 +283,8 @@ class Subscription:
         Takes as long as the socket does; may be cancelled between two writes.
         """
         interest, standing = self.interest, self._standing
+        if standing.owes(feed):
+            return
         channels = interest.channels(feed)
         due = [
             message
@@ -291,10 +294,10 @@ class Subscription:
         ]
         due.sort(key=lambda message: message.position)
         for piece in pieces(interest.due(feed, due), len(channels), self._max_write):
-            if not await self._drained():
+            if not await self._drained() or standing.owes(feed):
                 return
             run = piece
-            if self.interest is not interest:  # channels were given up, or less may be seen
+            if self.interest is not interest:  # channels were given up
                 still = {None, *self.interest.channels(feed)}
                 run = self.interest.due(feed, [each for each in piece if each.channel in still])
             if data := self.interest.framed(feed, run, standing.place):

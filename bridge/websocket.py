@@ -11,19 +11,18 @@ from bridge.client_frames import Ref
 from bridge.events import Place
 from bridge.feed import Feed
 from bridge.outlet import Outlet
-from bridge.redaction import View
 from bridge.subscription import Subscription
 from bridge.websocket_wire import WEBSOCKET
 
 
 class Request:
-    """A ``subscribe``; it is ``live`` once everything missed on its channels has been given."""
+    """A ``subscribe``: what the client calls it by, and what it still follows of its channels."""
 
-    __slots__ = ("live", "ref")
+    __slots__ = ("channels", "ref")
 
-    def __init__(self, ref: Ref) -> None:
+    def __init__(self, ref: Ref, channels: Collection[str]) -> None:
         self.ref = ref
-        self.live = False
+        self.channels = {*channels}
 
 
 class Part(Subscription):
@@ -45,6 +44,12 @@ class Part(Subscription):
         """Where it stands in one watcher's sequence, if it does."""
         return self.place.at(feed.tag)
 
+    def stop(self) -> None:
+        """Ends it; from this moment on nothing is written."""
+        super().stop()
+        self._hub.leave(self)  # its task does so as well, but a flush may come before
+        self.level = False
+
     def narrow(self, channels: Collection[str]) -> None:
         """Gives up these channels; without any, it stops."""
         feeds = (
@@ -64,19 +69,18 @@ class Part(Subscription):
             interest = self._hub.join(self, interest, place)
         self.interest = interest
 
-    def see(self, views: Mapping[Feed, View | None]) -> bool:
+    def see(self, claims: Mapping[str, Any]) -> bool:
         """Shows what may be seen from now on; False where a state is being given: ask again."""
-        changed = [f for f, _ in self.interest.feeds if self.interest.view(f) is not views[f]]
+        views = {feed: feed.redaction.view(claims) for feed, _ in self.interest.feeds}
+        changed = [feed for feed, view in views.items() if self.interest.view(feed) is not view]
         if not changed:
             return True
         if self._snapshots:
             return False
         place = self.place
         self._hub.leave(self)
-        own = ((feed, views[feed]) for feed, _ in self.interest.feeds)
-        self.interest = replace(
-            self.interest, views=tuple((feed, view) for feed, view in own if view)
-        )
+        seen = tuple((feed, view) for feed, view in views.items() if view)
+        self.interest = replace(self.interest, views=seen)
         for feed in changed:
             self._standing.lose(feed, "access_changed")
         self.fall_behind(place)
@@ -89,8 +93,6 @@ class Part(Subscription):
         if away or {**here, **there} != {**there, **here}:
             return False
         self._hub.leave(self)
-        self._hub.leave(other)
-        other.level = False
         other.stop()
         both = _together(self.interest, other.interest)
         self.interest = self._hub.join(self, both, Place({**here, **there}))
@@ -122,11 +124,13 @@ class WebSocket:
     ) -> None:
         self.session = session
         self.parts: list[Part] = []
+        self.ended = False
+        """Whether it is being closed: nothing more is written, and nothing asked is done."""
+        self._replaying: list[Request] = []
         self._outlet = outlet
         self._period = period
         self._beaten = 0.0
         self._close = close
-        self._ended = False
 
     @property
     def channels(self) -> set[str]:
@@ -157,26 +161,38 @@ class WebSocket:
         """Waits until the client has taken most of what was written."""
         await self._outlet.drained(lambda: False)
 
+    def follow(self, request: Request, parts: Collection[Part]) -> None:
+        """Follows what was asked for."""
+        self._replaying.append(request)
+        self.parts += parts
+        self.settle()  # from here on the hub does not know the whole cursor
+
     def narrow(self, channels: Collection[str]) -> None:
-        """Follows these channels no longer: nothing of them is written any more."""
+        """Follows these channels no longer: nothing of them is written any more.
+
+        To be told, and then settled: who still follows them may not hear of a cursor for them.
+        """
         for part in self.parts:
             part.narrow(channels)
-        self.settle()
+        for request in self._replaying:
+            request.channels.difference_update(channels)
 
     def drop(self, part: Part) -> list[str]:
-        """Follows the channels of a part no longer; their names."""
+        """Follows the channels of a part no longer, as ``narrow``; their names."""
         names = [name for _, own in part.interest.feeds for name in own]
-        part.stop()
-        self.settle()
+        self.narrow(names)
         return names
+
+    def silence(self) -> None:
+        """Follows nothing any more: it is being closed."""
+        self.ended = True
+        self.narrow(self.channels)
+        self.settle()
 
     def settle(self) -> None:
         """Says ``live`` where it is due, and joins the parts that stand at the same place."""
         self.parts = [part for part in self.parts if not part.stopped]
-        for request in {part.request for part in self.parts if not part.request.live}:
-            if all(part.caught_up for part in self.parts if part.request is request):
-                request.live = True
-                self._outlet.write(frames.live(WEBSOCKET, self.cursor, request.ref))
+        self._show_live()
         level = [part for part in self.parts if part.level]
         for part in level[1:]:
             level[0].absorb(part)
@@ -186,16 +202,21 @@ class WebSocket:
         for part in self.parts:
             part.period = period
 
+    def _show_live(self) -> None:
+        """Parts that have caught up may have been joined to those of other requests."""
+        behind = {part.request for part in self.parts if not part.caught_up}
+        for request in self._replaying:
+            if request.channels and request not in behind:
+                self._outlet.write(frames.live(WEBSOCKET, self.cursor, request.ref))
+        self._replaying = [request for request in self._replaying if request in behind]
+
     # What is asked of every connection.
 
     def end(self, code: str, *, reconnect: bool, delay: int) -> None:
         """Says goodbye (the delay in ms), and closes."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
-        for part in self.parts:
-            part.stop()
-        self.settle()
+        self.silence()
         self._outlet.write(frames.bye(WEBSOCKET, code, reconnect=reconnect, delay=delay))
         self._close(code)
 

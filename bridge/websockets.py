@@ -118,6 +118,8 @@ class _Conversation:
         async for message in self._response:
             await asyncio.sleep(0)  # others first: one client may have sent a thousand frames
             await self._socket.drained()  # who does not read is not read
+            if self._socket.ended:
+                return
             if message.type is WSMsgType.TEXT:
                 await self._hear(message.data)
             elif message.type is WSMsgType.BINARY:
@@ -142,6 +144,7 @@ class _Conversation:
 
     async def _refuse(self, error: RequestError, code: int, ref: Ref = None) -> None:
         self._tell(error, ref)
+        self._socket.silence()  # no frame may follow the close frame
         await self._closed(code, error.code)
 
     def _tell(self, error: RequestError, ref: Ref, channels: Iterable[str] = ()) -> None:
@@ -157,6 +160,7 @@ class _Conversation:
             case Unsubscribe():
                 self._socket.narrow(frame.channels)
                 self._socket.tell("unsubscribed", frame.ref)
+                self._socket.settle()
             case Auth():
                 await self._authenticate(frame)
             case Ping():
@@ -177,7 +181,7 @@ class _Conversation:
             raise RequestError(f"at most {channels.most} channels on one connection")
         if all(feed.absent for feed in feeds.values()):
             raise Unavailable("no watcher of these channels can run now")
-        request = Request(frame.ref)
+        request = Request(frame.ref, since)
         parts = [
             self._part(request, cursor, {name: feeds[name] for name in names}, state=frame.snapshot)
             for cursor, names in _by_cursor(since).items()
@@ -189,7 +193,7 @@ class _Conversation:
             heartbeat=self._serving.connections.limits.heartbeat,
             channels=list(since),
         )
-        self._socket.parts += parts
+        self._socket.follow(request, parts)
         for part in parts:
             task = self._group.create_task(self._serve(part), name="subscription")
             self._tasks.add(task)
@@ -215,7 +219,12 @@ class _Conversation:
         try:
             await part.run()
         except Unavailable as error:
-            self._tell(error, part.request.ref, self._socket.drop(part))
+            if not part.stopped:  # else nobody waits for its state any more
+                self._drop(part, error)
+
+    def _drop(self, part: Part, error: RequestError) -> None:
+        self._tell(error, part.request.ref, self._socket.drop(part))
+        self._socket.settle()
 
     # Another token.
 
@@ -245,15 +254,15 @@ class _Conversation:
         if gone:
             self._socket.narrow(gone)
             self._tell(Forbidden("the token does not cover these channels any more"), None, gone)
+            self._socket.settle()
 
     def _look_again(self) -> None:
         """Shows what the token lets be seen, no more and no less."""
         claims = self._visitor.grant.claims
-        for part in list(self._socket.parts):
-            views = {feed: feed.redaction.view(claims) for feed, _ in part.interest.feeds}
-            if not part.see(views):
-                error = Unavailable("what may be seen has changed meanwhile: subscribe again")
-                self._tell(error, part.request.ref, self._socket.drop(part))
+        # All before any is dropped: that joins parts, of which none may have an old view.
+        blind = [part for part in self._socket.parts if not part.see(claims)]
+        for part in blind:
+            self._drop(part, Unavailable("what may be seen has changed meanwhile: subscribe again"))
 
 
 def _by_cursor(since: dict[str, str | None]) -> dict[str | None, list[str]]:

@@ -93,7 +93,7 @@ class Rig:
             count=self.metrics.backfills.inc,
             report=self._report,
         )
-        snapshots = Snapshots(
+        self.snapshots = Snapshots(
             at_once=4,
             origins={},
             spawn=spawn,
@@ -115,8 +115,8 @@ class Rig:
             max_age=max_age,
         )
         self.connections = Connections(hub=self.hub, limits=limits)
-        channels = Channels(watchers=[*read], offers=snapshots.offers, most=128)
-        serving = Serving(self.hub, channels, backfills, snapshots, self.connections, door)
+        channels = Channels(watchers=[*read], offers=self.snapshots.offers, most=128)
+        serving = Serving(self.hub, channels, backfills, self.snapshots, self.connections, door)
         self.server = Server(serving=serving, answers=answers)
 
     def _listening(self, app: web.Application, name: str) -> AbstractAsyncContextManager[str]:
