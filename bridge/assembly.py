@@ -179,7 +179,7 @@ async def assemble(
             wide=not plan.scope.coll,
             max_message=config.server.max_message,
             rewritten=rewrites(plan.stages, "fullDocument"),
-            moves=not plan.config.redact,
+            seen_whole=not plan.config.redact,
         ),
         refuse=lambda reason, key=None: refuse(plan.name, reason, key),
         expects=Expected(

@@ -69,6 +69,17 @@ def difference(before: Document, after: Document) -> Delta:
     return Delta(tuple(sets), tuple(unsets))
 
 
+def divided(delta: Delta, before: Document) -> Delta:
+    """The same delta; what it sets is divided into the places in it that differ from before."""
+    sets: _Sets = []
+    unsets = [*delta.unset]
+    for path, value in delta.set:
+        cut = any(path[: len(array)] == array for array, _ in delta.truncate)
+        old = ABSENT if cut else member(container(before, path), path[-1])
+        _divide(path, old, value, sets, unsets)
+    return Delta(tuple(sets), tuple(unsets), delta.truncate)
+
+
 def same(one: Any, other: Any) -> bool:
     """Whether two BSON values are equal in type and value; the order of keys is free."""
     kind = type(one)
@@ -253,3 +264,15 @@ def _compare(
             _compare((*path, key), old, value, sets, unsets)
         elif not same(old, value):
             sets.append(((*path, key), value))
+
+
+def _divide(path: Path, old: Any, value: Any, sets: _Sets, unsets: list[Path]) -> None:
+    if type(old) is dict and type(value) is dict:
+        unsets.extend((*path, key) for key in old if key not in value)
+        for key, new in value.items():
+            _divide((*path, key), old.get(key, ABSENT), new, sets, unsets)
+    elif type(old) is list and type(value) is list and len(old) == len(value):
+        for at, (was, new) in enumerate(zip(old, value, strict=True)):
+            _divide((*path, str(at)), was, new, sets, unsets)
+    elif not same(old, value):
+        sets.append((path, value))

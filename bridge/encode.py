@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import orjson
 
-from bridge.delta import Delta, described, difference
+from bridge.delta import Delta, described, difference, divided
 from bridge.documents import Flavor, dumps
 from bridge.events import Change, Document
 from bridge.patch import from_delta, from_images
@@ -28,7 +28,9 @@ class Encoder:
     ``wide``: the scope is wider than a collection, so messages say their namespace.
     ``max_message`` is in bytes of JSON; what is above becomes a ref. ``rewritten``: a pipeline
     changes the documents, so that MongoDB's update description does not tell their difference.
-    ``moves``: a JSON Patch may move values, which nobody can do with a part of the document.
+    ``seen_whole``: nothing is hidden of the documents. Else a JSON Patch moves no values, which
+    nobody can do with a part of the document; and what is set says only what has changed in it,
+    or to who sees a part of that the rest would tell that something hidden has.
     """
 
     def __init__(
@@ -39,14 +41,14 @@ class Encoder:
         wide: bool,
         max_message: int,
         rewritten: bool = False,
-        moves: bool = True,
+        seen_whole: bool = True,
     ) -> None:
         self._mode = mode
         self._json = json
         self._wide = wide
         self._max_message = max_message
         self._rewritten = rewritten
-        self._moves = moves
+        self._seen_whole = seen_whole
 
     def tail(self, change: Change, op: str, mutation: str = "") -> bytes:
         """The JSON of a message from ``op`` on: what is the same on every channel."""
@@ -105,7 +107,7 @@ class Encoder:
     def _delta(self, change: Change) -> dict[str, Any] | None:
         delta = self._described(change)
         if delta is None and change.before is not None and change.document is not None:
-            delta = difference(change.before, change.document)
+            delta = self._divided(difference(change.before, change.document), change.before)
         if delta is None:
             return None
         parts = {"set": delta.set, "unset": delta.unset, "truncate": delta.truncate}
@@ -117,14 +119,19 @@ class Encoder:
         delta = self._described(change)
         patch = from_delta(delta, change.before) if delta else None
         if patch is None:
-            patch = from_images(change.before, change.document, self._json, moves=self._moves)
+            whole = self._seen_whole
+            patch = from_images(change.before, change.document, self._json, moves=whole)
         return patch
 
     def _described(self, change: Change) -> Delta | None:
         both = change.before is not None and change.document is not None
         if change.description is None or (self._rewritten and both):
             return None
-        return described(change.description, change.before, change.document)
+        delta = described(change.description, change.before, change.document)
+        return self._divided(delta, change.before) if delta and change.before else delta
+
+    def _divided(self, delta: Delta, before: Document) -> Delta:
+        return delta if self._seen_whole else divided(delta, before)
 
     def _dumps(self, value: Any) -> bytes:
         return dumps(value, self._json)

@@ -4,7 +4,7 @@ from typing import Any, TypeAlias
 
 import jsonpatch
 
-from bridge.delta import ABSENT, Delta, Path, container, difference, index, member, same
+from bridge.delta import ABSENT, Delta, Path, container, difference, divided, index, member, same
 from bridge.documents import Flavor, dumps, to_json
 from bridge.events import Document
 
@@ -53,7 +53,8 @@ def from_images(
     moves is removed and added, so that each operation says its own value.
     """
     if len(dumps(before, flavor)) + len(dumps(after, flavor)) > LARGEST_COMPARED:
-        operations = from_delta(difference(before, after), before)
+        delta = difference(before, after)
+        operations = from_delta(delta if moves else divided(delta, before), before)
     else:
         source, target = to_json(before, flavor), to_json(after, flavor)
         operations = _compared(source, target)

@@ -203,7 +203,11 @@ class Weather:
             redaction=Redaction([Rule("sub", "boss", ("h", "items.h"))]),
         )
         encoder = Encoder(
-            mode=cast("Any", self.mode), json="plain", wide=False, max_message=1 << 20, moves=False
+            mode=cast("Any", self.mode),
+            json="plain",
+            wide=False,
+            max_message=1 << 20,
+            seen_whole=False,
         )
         route = Route(rule, expect_before=True)
         return Watcher(

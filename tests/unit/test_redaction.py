@@ -41,7 +41,7 @@ def seen_of(field_names: Sequence[str], made: Change, mode: Mode) -> dict[str, A
     redaction = Redaction([Rule("role", "admin", tuple(field_names))])
     view = redaction.view({})
     assert view
-    encoder = Encoder(mode=mode, json="plain", wide=False, max_message=1 << 20, moves=False)
+    encoder = Encoder(mode=mode, json="plain", wide=False, max_message=1 << 20, seen_whole=False)
     body = b'{"type":"change",' + encoder.tail(made, made.op)
     run = view.messages([Message(at(1), "a", body, "", "", redaction.unseen(made))])
     return orjson.loads(run[0].body) if run else None
@@ -81,6 +81,15 @@ def _fields(place: Any, path: tuple[str, ...] = ()) -> list[str]:
     return own + [f for key, value in place.items() for f in _fields(value, (*path, key))]
 
 
+def _at(place: Any, path: Sequence[str]) -> Any:
+    for segment in path:
+        if isinstance(place, list):
+            place = place[int(segment)] if int(segment) < len(place) else ...
+        else:
+            place = place.get(segment, ...) if isinstance(place, dict) else ...
+    return place
+
+
 @settings(max_examples=400, derandomize=True, database=None, deadline=None)
 @given(
     st.randoms(use_true_random=True),
@@ -103,8 +112,40 @@ def test_a_client_with_a_view_has_exactly_the_visible_part_after_any_update(
 
     assert (before, after) == untouched
     assert same(led(had, sent), has) if sent else same(had, has)
+    if sent and sent["mode"] == "delta":
+        assert not any(same(_at(had, path), value) for path, value in sent["delta"].get("set", ()))
     # Nothing is sent of a change of hidden fields alone.
     assert sent is None or not same(had, has) or same(before, after)
+
+
+@pytest.mark.parametrize("mode", ["delta", "patch"])
+@pytest.mark.parametrize("pad", [0, 40_000])
+@pytest.mark.parametrize("described", [True, False])
+@pytest.mark.parametrize(
+    ("hidden", "place"),
+    [
+        ("address.street", {"address": {"city": "x", "street": "new"}}),
+        ("items.price", {"items": [{"name": "a", "price": 9}, {"name": "b", "price": 2}]}),
+        ("deep.of.all", {"deep": [[{"of": {"all": 2}}]]}),
+    ],
+)
+def test_of_a_change_of_both_only_the_visible_part_is_told(
+    mode: Mode, pad: int, described: bool, hidden: str, place: dict[str, Any]
+) -> None:
+    """Also where the update set all of what the hidden field lies in."""
+    before = {
+        "title": "old",
+        "address": {"city": "x", "street": "old"},
+        "items": [{"name": "a", "price": 1}, {"name": "b", "price": 2}],
+        "deep": [[{"of": {"all": 1}}]],
+        "pad": "x" * (300 + pad),
+    }
+    description = {"updatedFields": {"title": "new", **place}} if described else None
+    sent = seen_of([hidden], change(before, {**before, "title": "new", **place}, description), mode)
+    assert sent
+    assert sent.get("delta", {"set": [[["title"], "new"]]}) == {"set": [[["title"], "new"]]}
+    title = {"op": "replace", "path": "/title", "value": "new"}
+    assert sent.get("patch", [title]) == [title]
 
 
 def test_a_field_is_hidden_wherever_it_is_found_on_the_way() -> None:
