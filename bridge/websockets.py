@@ -158,7 +158,7 @@ class _Conversation:
             case Subscribe():
                 self._subscribe(frame)
             case Unsubscribe():
-                self._socket.narrow(frame.channels)
+                self._socket.narrow({*frame.channels})
                 self._socket.tell("unsubscribed", frame.ref)
                 self._socket.settle()
             case Auth():

@@ -15,8 +15,10 @@ from typing import Any, TypeAlias
 
 import jsonpatch
 
+from bridge.delta import Delta
 from bridge.events import END_OF_INSTANT, Change, Namespace, cluster_time
 from tests.fakes import FakeSource
+from tests.random_updates import applied
 from tests.rig import NOW, ORDERS, TODOS
 
 PLACES = ("a", "b", "c", "d")
@@ -250,12 +252,10 @@ class Model:
         elif mode == "patch":
             state[key] = jsonpatch.apply_patch(state[key], message["patch"])
         else:
-            document = state[key] = deepcopy(state[key])
-            for path in message["delta"].get("unset", ()):
-                del document[path[0]]
-            for path, value in message["delta"].get("set", ()):
-                assert len(path) == 1
-                document[path[0]] = value
+            told = message["delta"]
+            sets = tuple((tuple(path), value) for path, value in told.get("set", ()))
+            unsets = tuple(map(tuple, told.get("unset", ())))
+            state[key] = applied(Delta(sets, unsets), state[key])
 
     def _check(self, channel: str, *, until: str, missing: Collection[str] = ()) -> None:
         """That everything up to a position has been given."""

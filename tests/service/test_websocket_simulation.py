@@ -2,9 +2,11 @@
 
 import asyncio
 from functools import partial
+from itertools import product
 from random import Random
 from typing import Any, cast
 
+import aiohttp
 import pytest
 
 from bridge import stream, subscription, websockets
@@ -182,6 +184,27 @@ def _reached(feed: Feed, head: str) -> bool:
     return time_of(feed.history.head) >= head
 
 
+async def paged(rig: Rig, rng: Random, channel: str, who: str, since: str) -> list[str]:
+    """The positions of all messages after a cursor, as pages of history have them."""
+    token = TOKENS.mint(channels=["**"], ttl=60, subject=who)
+    found: list[str] = []
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+        for _ in range(500):
+            query = {"since": since, "limit": rng.choice(["1", "2", "7", "1000"])}
+            async with session.get(f"{rig.url}/channels/{channel}/history", params=query) as answer:
+                page = await answer.json()
+            assert answer.status == 200, page
+            assert who == "boss" or "hidden" not in str(page)
+            for each in page["messages"]:
+                messages = each["messages"] if each["type"] == "batch" else [each]
+                found += [message["id"].partition("-")[2] for message in messages]
+            since = page["cursor"]
+            if page["complete"]:
+                return found
+            assert page["messages"], "nothing to see, and yet not complete"
+    raise AssertionError("there is no end")
+
+
 class Weather:
     """How the watchers of one run are configured."""
 
@@ -240,6 +263,11 @@ async def test_any_order_of_requests_and_faults_is_exact(
         for number in range(4):
             await actor.connection(rng.randint(20, 80), last=number == 3)
         await eventually(lambda: not rig.connections.open)
+        for truth in truths.values() if not weather.conflate else ():
+            since = max(truth.source.first, cluster_time(NOW, 1)) + END_OF_INSTANT
+            for channel, who in product(truth.messages, ("ann", "boss")):
+                told = [where for where, *_ in truth.seen(channel, who) if where > since]
+                assert await paged(rig, rng, channel, who, since) == told
         assert not rig.hub._standing
         assert not rig.hub._audiences
     assert not rig.reported
