@@ -315,6 +315,18 @@ class Model:
             if (mine.reached or mine.last) and not mine.blind
         }
 
+    @property
+    def replayed(self) -> bool:
+        """Whether everything that is followed is live."""
+        return not self.asked and all(mine.ref in self.lives for mine in self.followed.values())
+
+    @property
+    def told(self) -> int:
+        """How many frames have said something new."""
+        return sum(
+            "type" in each and each["type"] not in ("heartbeat", "pong") for each in self.log
+        )
+
     def finish(self) -> None:
         for channel, mine in self.followed.items():
             truth = self.truth(channel)

@@ -74,7 +74,7 @@ class Actor:
                     await self._step(client, model)
                     if reading.done():
                         break
-                if last:
+                if last and not reading.done():
                     await self._settle(client, model)
             finally:
                 self.throttles[-1].stuck = False
@@ -105,14 +105,12 @@ class Actor:
             head = cluster_time(NOW, truth.increment)
             feed = next(each for each in self.rig.feeds if each.name == truth.name)
             await eventually(partial(_reached, feed, head))
-        self.rig.hub.flush(windows=True)
-        while True:
-            before = len(model.log)
-            await asyncio.sleep(0.35)
+        await eventually(lambda: model.replayed)
+        told = -1
+        while told < model.told:
+            told = model.told
             self.rig.hub.flush(windows=True)
-            beats = ("heartbeat", "pong")
-            if all(frame["type"] in beats for frame in model.log[before:]):
-                break
+            await asyncio.sleep(0.2)
         model.finish()
 
     async def _step(self, client: SocketClient, model: Model) -> None:
