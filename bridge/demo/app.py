@@ -33,7 +33,7 @@ def page_routes() -> list[web.RouteDef]:
             raise web.HTTPNotFound
         return _file(file)
 
-    return [web.get("/", page), web.get("/demo/{name}", asset)]
+    return [web.get("/", page), web.get("/demo/page/{name}", asset)]
 
 
 def _file(file: Path) -> web.FileResponse:

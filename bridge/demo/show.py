@@ -22,7 +22,7 @@ from bridge.service import Service
 
 
 async def show(*, port: int, mongod: str | None) -> None:
-    """Runs until SIGINT or SIGTERM: mongod, the back end of the boards, and the bridge with its page.
+    """Runs until SIGINT or SIGTERM: mongod, the bridge, and the back end of a board with its page.
 
     Raises ConfigError where there is no mongod to run, BridgeError where it cannot start.
     """
