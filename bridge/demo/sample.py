@@ -44,8 +44,7 @@ async def lay_out(client: AsyncMongoClient[dict[str, Any]]) -> None:
     """Makes the collections anew, the tasks with pre- and post-images, and fills the boards."""
     await client.drop_database(DATABASE)
     database = client[DATABASE]
-    images = {"changeStreamPreAndPostImages": {"enabled": True}}
-    tasks = await database.create_collection(TASKS, **images)
+    tasks = await database.create_collection(TASKS, changeStreamPreAndPostImages={"enabled": True})
     outbox = await database.create_collection(OUTBOX)
     await tasks.create_index("board")
     await outbox.create_index([("channel", 1), ("_id", -1)])
