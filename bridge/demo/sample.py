@@ -48,7 +48,7 @@ async def lay_out(client: AsyncMongoClient[dict[str, Any]]) -> None:
     outbox = await database.create_collection(OUTBOX)
     await tasks.create_index("board")
     await outbox.create_index([("channel", 1), ("_id", -1)])
-    await tasks.insert_many([task for board in BOARDS for task in _tasks(board)])
+    await tasks.insert_many([task for board in BOARDS for task in tasks_of(board)])
 
 
 def _tasks(board: str) -> list[dict[str, Any]]:

@@ -17,12 +17,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_it_ends_cleanly_while_a_page_looks_on(page: Page, number: signal.Signals) -> None:
     demo = await DemoProcess.start()
     try:
-        shops = DemoPage(page, demo)
-        await shops.open()
+        boards = DemoPage(page, demo)
+        await boards.open()
         assert await demo.stop(number) == (0, "")
         assert not Path(f"/proc/{demo.mongod}").exists()
         assert not demo.directory.exists()
-        await shops.becomes("connecting")
+        await boards.ann.becomes("connecting")
     finally:
         await demo.end()
 

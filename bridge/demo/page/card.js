@@ -24,6 +24,7 @@ export class Card {
   #title = find(this.node, ".title");
   #key;
   #wishes;
+  #version = 0;
 
   /**
    * @param {string} key
@@ -45,7 +46,7 @@ export class Card {
    * @param {Task} task
    * @param {boolean} pending whether a write of this window is on its way
    */
-  show({ title, tag = "", note = "", by, column }, pending) {
+  show({ title, tag = "", note = "", by, column, version }, pending) {
     this.node.toggleAttribute("data-pending", pending);
     this.#title.textContent = title;
     find(this.node, ".note").textContent = note;
@@ -57,6 +58,8 @@ export class Card {
     face.textContent = by.slice(0, 1);
     face.title = pending ? "on its way to the database" : by && `last changed by ${by}`;
     face.hidden = !by && !pending;
+    if (this.#version && version !== this.#version && !pending) this.#mark(face);
+    this.#version = version;
     find(this.node, "[data-do=left]").toggleAttribute("disabled", column === names[0]);
     find(this.node, "[data-do=right]").toggleAttribute("disabled", column === names.at(-1));
   }
@@ -70,6 +73,14 @@ export class Card {
     if (still.matches) return;
     const to = (/** @type {number} */ x) => ({ transform: `translateX(${x}px)` });
     this.node.animate([0, -7, 6, -4, 3, 0].map(to), { duration: 420, easing: "ease-out" });
+  }
+
+  /** Lights up in the colour of whoever has changed it. @param {HTMLElement} face */
+  #mark(face) {
+    if (still.matches) return;
+    const ring = (/** @type {string} */ color) => ({ boxShadow: `0 0 0 3px ${color}` });
+    const { color } = getComputedStyle(face);
+    this.node.animate([ring(color), ring(color), ring("transparent")], { duration: 1400 });
   }
 
   /** @param {KeyboardEvent} event */

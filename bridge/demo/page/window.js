@@ -51,11 +51,12 @@ export class BoardWindow {
     this.#dress();
     this.#bridge.onStatus(() => this.#showState());
     this.board = this.#open(board);
+    this.#follow();
   }
 
   /** @param {string} name */
   #open(name) {
-    const board = new Board(name, {
+    return new Board(name, {
       bridge: this.#bridge,
       backend: this.#backend,
       me: this.#name,
@@ -65,13 +66,17 @@ export class BoardWindow {
         undone: (task, reason) => this.#undone(task, reason),
       },
     });
-    board.tasks.subscribe(() => this.#show(), { immediate: true });
+  }
+
+  /** Shows the board that is open, and whatever happens on it. */
+  #follow() {
+    const { name, tasks, activity } = this.board;
     const events = find(this.node, ".events");
-    board.activity.subscribe(({ data }) => showActivity(events, data ?? []), { immediate: true });
+    tasks.subscribe(() => this.#show(), { immediate: true });
+    activity.subscribe(({ data }) => showActivity(events, data ?? []), { immediate: true });
     for (const tab of find(this.node, ".boards").children) {
       tab.setAttribute("aria-pressed", String(tab.getAttribute("data-board") === name));
     }
-    return board;
   }
 
   /** @param {string} name */
@@ -80,11 +85,12 @@ export class BoardWindow {
     this.board.close();
     this.#feed.clear();
     this.board = this.#open(name);
+    this.#follow();
   }
 
   #dress() {
     const title = find(this.node, "h2");
-    title.dataset.name = this.node.dataset.name = this.#name;
+    title.dataset.name = this.node.dataset.window = this.#name;
     find(title, ".face").textContent = this.#name.slice(0, 1);
     find(title, "[data-text=name]").textContent = this.#name;
     this.node.setAttribute("aria-label", `${this.#name}'s window`);
@@ -178,7 +184,7 @@ export class BoardWindow {
   }
 
   #live() {
-    if (this.#missed) this.#feed.notice(`${this.#missed} missed messages came after all`, "good");
+    if (this.#missed) this.#feed.notice(`${this.#missed} missed messages replayed`, "good");
     this.#missed = 0;
     this.#showState();
   }
