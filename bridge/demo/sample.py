@@ -51,7 +51,8 @@ async def lay_out(client: AsyncMongoClient[dict[str, Any]]) -> None:
     await tasks.insert_many([task for board in BOARDS for task in tasks_of(board)])
 
 
-def _tasks(board: str) -> list[dict[str, Any]]:
+def tasks_of(board: str) -> list[dict[str, Any]]:
+    """A board's tasks as new documents."""
     return [
         {
             "_id": ObjectId(),
