@@ -16,6 +16,7 @@ import { newKey } from "./tasks.js";
  * @typedef {{
  *   messages: (messages: readonly Message[], replay: boolean) => void,
  *   live: () => void,
+ *   moved: (cursor: string) => void,
  *   undone: (task: Task, reason: Reason) => void,
  * }} Told
  */
@@ -26,7 +27,8 @@ export class Board {
   #backend;
   #me;
   #told;
-  #subscriptions;
+  #changes;
+  #events;
   /** @type {Map<string, { cancel: () => void, why?: string }>} */
   #writes = new Map();
 
@@ -43,6 +45,7 @@ export class Board {
     this.tasks = bridge.model({
       channel: `board:${name}`,
       merge: /** @type {import("../../client/index.js").Merge<readonly Task[]>} */ (collection()),
+      confirm: isConfirmedBy,
     });
     /** What happened last, newest first: the back end's own state, and then every event. */
     this.activity = bridge.model({
@@ -54,18 +57,17 @@ export class Board {
       merge: (events, { rejected, name: what, data }) =>
         rejected ? events : [{ name: what ?? "", data }, ...events].slice(0, SHOWN),
     });
-    this.#subscriptions = [
-      bridge.subscribe(`board:${name}`, {
-        messages: (messages, { replay }) => told.messages(messages, replay),
-        live: () => told.live(),
-      }),
-      bridge.subscribe(`activity:${name}`, {
-        messages: (messages, { replay }) => {
-          for (const message of messages) this.#takeBack(message);
-          told.messages(messages, replay);
-        },
-      }),
-    ];
+    this.#changes = bridge.subscribe(`board:${name}`, {
+      messages: (messages, { replay }) => told.messages(messages, replay),
+      live: () => told.live(),
+      moved: () => told.moved(this.#changes.cursor ?? ""),
+    });
+    this.#events = bridge.subscribe(`activity:${name}`, {
+      messages: (messages, { replay }) => {
+        for (const message of messages) this.#takeBack(message);
+        told.messages(messages, replay);
+      },
+    });
   }
 
   /**
@@ -102,9 +104,10 @@ export class Board {
   }
 
   close() {
-    for (const one of [...this.#subscriptions, this.tasks, this.activity]) {
-      "close" in one ? one.close() : one.dispose();
-    }
+    this.#changes.close();
+    this.#events.close();
+    this.tasks.dispose();
+    this.activity.dispose();
   }
 
   /**
@@ -135,4 +138,14 @@ export class Board {
     write.why = data.why;
     write.cancel();
   }
+}
+
+/**
+ * By its id; but the message of a delete has the id of the write before it.
+ * @param {import("../../client/index.js").Pending} pending
+ * @param {import("../../client/index.js").ConfirmedEvent} event
+ */
+function isConfirmedBy({ mutationId, event: wish }, event) {
+  if (wish.op === "delete" && event.op === "delete") return wish.key === event.key;
+  return mutationId === event.mutationId;
 }

@@ -63,6 +63,7 @@ export class BoardWindow {
       told: {
         messages: (messages, replay) => this.#log(messages, replay),
         live: () => this.#live(),
+        moved: (cursor) => this.#showCursor(cursor),
         undone: (task, reason) => this.#undone(task, reason),
       },
     });
@@ -142,6 +143,11 @@ export class BoardWindow {
     }
   }
 
+  /** @param {string} cursor */
+  #showCursor(cursor) {
+    find(this.node, "[data-text=cursor]").textContent = cursor;
+  }
+
   #showState() {
     const state = this.#state();
     this.node.dataset.state = state;
@@ -165,7 +171,7 @@ export class BoardWindow {
       this.#counts.replayed += messages.length;
     }
     for (const message of messages) {
-      find(this.node, "[data-text=cursor]").textContent = message.id;
+      this.#showCursor(message.id);
       if (message.type === "change") this.#logChange(message, replay);
     }
     this.#showCounts();
