@@ -9,7 +9,7 @@ import { Columns } from "./columns.js";
 import { Drag } from "./drag.js";
 import { element, find, fromTemplate } from "./element.js";
 import { Feed } from "./feed.js";
-import { BOARDS, inColumn, spot, step } from "./tasks.js";
+import { BOARDS, COLUMNS, inColumn, spot, step } from "./tasks.js";
 import { Toasts } from "./toasts.js";
 
 /** @typedef {import("./tasks.js").Task} Task */
@@ -222,7 +222,9 @@ export class BoardWindow {
     this.#with(key, (task) => {
       if (action === "remove") return this.board.remove(task);
       const to = step(this.#shown, task, action);
-      if (to) this.board.change(task, to);
+      if (!to) return;
+      this.board.change(task, to);
+      find(this.node, ".said").textContent = `${task.title}: ${COLUMNS[to.column]}, moved ${action}`;
     });
   }
 
