@@ -117,7 +117,7 @@ class DemoPage:
             self.complaints.append(message.text)
 
     async def open(self, query: str = "colleague=off") -> None:
-        await self.page.goto(f"{self.demo.url}/?{query}")
+        await self.page.goto(f"{self.demo.url}?{query}")
         for window in (self.ann, self.ben):
             await window.becomes("live")
 

@@ -1,5 +1,6 @@
 """The demo's board: two windows, one database, and every kind of trouble between them."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -135,11 +136,11 @@ async def test_what_happens_while_the_connection_is_cut_is_replayed_exactly(
     await assert_all_show(boards, await boards.ben.columns())
     rows, others = await boards.ann.rows(), await boards.ben.rows()
     assert [row["id"] for row in rows] == [row["id"] for row in others]
-    assert [row["op"] for row in rows[known:]] == ["update"] * 3 + ["delete", "insert"]
+    assert Counter(row["op"] for row in rows[known:]) == {"update": 3, "delete": 1, "insert": 1}
     assert all(row["badges"] == ["replayed"] for row in rows[known:])
     assert await boards.ann.count("replayed") == 10, "five changes, and the event of each"
     await expect(boards.ann.node.locator(".notice").first).to_have_text(
-        "10 missed messages replayed"
+        "5 missed changes replayed"
     )
 
 

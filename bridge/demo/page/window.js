@@ -166,14 +166,8 @@ export class BoardWindow {
    */
   #log(messages, replay) {
     this.#counts.messages += messages.length;
-    if (replay) {
-      this.#missed += messages.length;
-      this.#counts.replayed += messages.length;
-    }
-    for (const message of messages) {
-      this.#showCursor(message.id);
-      if (message.type === "change") this.#logChange(message, replay);
-    }
+    if (replay) this.#counts.replayed += messages.length;
+    for (const message of messages) if (message.type === "change") this.#logChange(message, replay);
     this.#showCounts();
   }
 
@@ -186,11 +180,12 @@ export class BoardWindow {
     const badges = [];
     if (this.board.wrote(message.mutationId)) badges.push("mine");
     if (replay) badges.push("replayed");
+    if (replay) this.#missed += 1;
     this.#feed.message(message, { label: message.document?.title ?? known?.title ?? "", badges });
   }
 
   #live() {
-    if (this.#missed) this.#feed.notice(`${this.#missed} missed messages replayed`, "good");
+    if (this.#missed) this.#feed.notice(`${this.#missed} missed changes replayed`, "good");
     this.#missed = 0;
     this.#showState();
   }
