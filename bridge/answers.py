@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
+from bridge.auth import same_host
 from bridge.errors import NotThere, RequestError, TooManyConnections, Unauthorized
 
 _PREFLIGHT = {
@@ -37,6 +38,15 @@ class Answers:
     def allows(self, origin: str) -> bool:
         """Whether it is one of the configured origins, each by itself."""
         return any(pattern.fullmatch(origin) for pattern in self._patterns)
+
+    def welcomes(self, request: web.Request) -> bool:
+        """Whether the page that asks may open a WebSocket: no CORS asks the browser here.
+
+        Who sends no Origin is no page.
+        """
+        origin = request.headers.get(hdrs.ORIGIN)
+        host = request.headers.get(hdrs.HOST, "")
+        return origin is None or self._any or self.allows(origin) or same_host(origin, host)
 
     def cors(self, request: web.Request) -> dict[str, str]:
         """The headers that let the page that asked read the answer."""
@@ -70,6 +80,7 @@ class Answers:
             headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
         if isinstance(error, TooManyConnections):
             headers[hdrs.RETRY_AFTER] = str(random.randint(*RETRY_SECONDS))
+            headers["Access-Control-Expose-Headers"] = hdrs.RETRY_AFTER
         body: dict[str, Any] = {
             "type": f"urn:livesync-bridge:{error.code}",
             "title": error.title,
@@ -77,6 +88,8 @@ class Answers:
             "detail": str(error),
             "code": error.code,
         }
+        if error.channel is not None:
+            body["channel"] = error.channel
         return web.Response(
             status=error.status,
             body=orjson.dumps(body),

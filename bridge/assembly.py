@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bridge import redaction
 from bridge.batching import Batching
 from bridge.config import Config
 from bridge.encode import Encoder, Mode
@@ -132,7 +133,22 @@ def _plan(config: Config, name: str, watcher: WatcherConfig) -> Plan:
     except ConfigError as error:
         hint = "; a pattern needs a pipeline that sets _channel" if "*" in watcher.channel else ""
         raise ConfigError(f"watchers.{name}.channel: {error}{hint}") from error
-    return Plan(name, watcher, scope, stages, rule)
+    plan = Plan(name, watcher, scope, stages, rule)
+    _check_redaction(plan)
+    return plan
+
+
+def _check_redaction(plan: Plan) -> None:
+    """What stands in a channel's name, or is taken out of the document, cannot be hidden in it."""
+    routing = plan.rule.fields if isinstance(plan.rule, Template) else ()
+    for index, rule in enumerate(plan.config.redact):
+        for field in rule.fields:
+            shown = next((other for other in routing if f"{other}.".startswith(f"{field}.")), None)
+            if shown:
+                raise ConfigError(
+                    f"watchers.{plan.name}.redact[{index}].fields: {field!r}; the channel's name "
+                    f"shows {shown}; expected fields that are not in {plan.rule.text!r}"
+                )
 
 
 def _names_channels(stages: Sequence[Stage]) -> bool:
@@ -163,6 +179,7 @@ async def assemble(
             wide=not plan.scope.coll,
             max_message=config.server.max_message,
             rewritten=rewrites(plan.stages, "fullDocument"),
+            moves=not plan.config.redact,
         ),
         refuse=lambda reason, key=None: refuse(plan.name, reason, key),
         expects=Expected(
@@ -183,7 +200,14 @@ def _feed(plan: Plan, tag: str, config: Config) -> Feed:
         max_bytes=config.history.max_bytes,
     )
     batching = Batching(**plan.config.batch.model_dump())
-    return Feed(name=plan.name, tag=tag, history=history, batching=batching)
+    rules = [redaction.Rule.of(each.unless, each.fields) for each in plan.config.redact]
+    return Feed(
+        name=plan.name,
+        tag=tag,
+        history=history,
+        batching=batching,
+        redaction=redaction.Redaction(rules),
+    )
 
 
 def _state(plan: Plan, mongo: Mongo) -> State | None:
@@ -242,7 +266,14 @@ def _tag(plan: Plan, images: Images, identity: str) -> str:
         full_document_before_change=images.full_document_before_change,
         json=plan.config.json_form,
         outbox=plan.config.outbox,
+        # Who sees less than before, or more, has to take the state again.
+        **_redacted(plan),
     )
+
+
+def _redacted(plan: Plan) -> dict[str, object]:
+    rules = [each.model_dump() for each in plan.config.redact]
+    return {"redact": rules} if rules else {}
 
 
 def _warnings(plan: Plan, images: Images) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """Listeners that stand at the same place and follow the same channels."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from bridge import frames
-from bridge.events import Place
+from bridge.events import Message, Place
 from bridge.feed import Feed
+from bridge.redaction import View
+from bridge.wire import Wire
 
 
 class Listener(Protocol):
@@ -25,16 +26,55 @@ class Listener(Protocol):
         ...
 
 
+Made: TypeAlias = dict[tuple[type, View | None], dict[str, bytes]]
+"""Frames of one flush by position, for each wire and view that they are the same for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What a listener follows: its channels, by watcher, and how its bytes are framed."""
+    """What a listener follows: its channels, by watcher, on which wire, and what it may see."""
 
     feeds: tuple[tuple[Feed, tuple[str, ...]], ...]
-    chunked: bool
+    wire: Wire
+    views: tuple[tuple[Feed, View], ...] = ()
+    """Of the watchers of which it does not see everything."""
 
-    def framed(self, body: bytes) -> bytes:
-        """The bytes as the listener's HTTP version wants them."""
-        return frames.chunk(body) if self.chunked else body
+    @property
+    def absent(self) -> bool:
+        """Whether none of its watchers has anything to give."""
+        return all(feed.absent for feed, _ in self.feeds)
+
+    def channels(self, feed: Feed) -> tuple[str, ...]:
+        """The channels that it follows of one watcher."""
+        return next((own for other, own in self.feeds if other is feed), ())
+
+    def view(self, feed: Feed) -> View | None:
+        """What it sees of one watcher's documents; None: everything."""
+        return next((view for other, view in self.views if other is feed), None)
+
+    def due(self, feed: Feed, run: list[Message]) -> list[Message]:
+        """What is sent of a run of one watcher's messages."""
+        view = self.view(feed) if self.views else None
+        return feed.batching.kept(view.messages(run) if view else run)
+
+    def framed(self, feed: Feed, due: list[Message], place: Place) -> bytes:
+        """What is due as it is written by itself, each event with its cursor, from a place on."""
+        return self.wire.whole(b"".join(self._framed(feed, due, place))) if due else b""
+
+    def frames(self, feed: Feed, due: list[Message], place: Place, made: Made) -> list[bytes]:
+        """What is due, framed; what has the same bytes for other interests is made only once."""
+        alone = len(place.parts) == 1 or not self.wire.shows_places
+        if not alone or feed.batching.window or any(message.resync for message in due):
+            return self._framed(feed, due, place)
+        single = made.setdefault((type(self.wire), self.view(feed)), {})
+        new = [message for message in due if message.position not in single]
+        framed = self._framed(feed, new, place)
+        single.update((message.position, frame) for message, frame in zip(new, framed, strict=True))
+        return [single[message.position] for message in due]
+
+    def _framed(self, feed: Feed, due: list[Message], place: Place) -> list[bytes]:
+        channels = self.channels(feed)
+        return feed.batching.framed(self.wire, due, tag=feed.tag, place=place, channels=channels)
 
 
 @dataclass(slots=True, eq=False)

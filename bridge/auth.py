@@ -132,10 +132,11 @@ def cookie_counts(
         return sec_fetch_site in ("same-origin", "none")
     if allowed(origin):
         return True
-    return sec_fetch_site in ("same-origin", None) and _same_host(origin, host)
+    return sec_fetch_site in ("same-origin", None) and same_host(origin, host)
 
 
-def _same_host(origin: str, host: str) -> bool:
+def same_host(origin: str, host: str) -> bool:
+    """Whether a page's Origin is the host that it asks, in the Host header's words."""
     try:
         of_page = urlsplit(origin)
         of_server = urlsplit(f"{of_page.scheme}://{host}")

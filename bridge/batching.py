@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bridge import frames
 from bridge.events import Message, Place
+from bridge.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +28,29 @@ class Batching:
         return latest(run) if self.conflate else run
 
     def framed(
-        self, run: Sequence[Message], *, tag: str, place: Place, channels: Sequence[str]
+        self,
+        wire: Wire,
+        run: Sequence[Message],
+        *,
+        tag: str,
+        place: Place,
+        channels: Sequence[str],
     ) -> list[bytes]:
         """The frames of a run of messages, as ``frames.messages``; batches have one cursor.
 
         Frames of a window without a cursor of their own may come again after a cut.
         """
         if not self.window:
-            return frames.messages(run, tag=tag, place=place, channels=channels)
+            return frames.messages(wire, run, tag=tag, place=place, channels=channels)
         before, after = place.around(tag)
         framed: list[bytes] = []
         for part in _between_resyncs(run):
             if part[0].resync:
-                framed += frames.messages(part, tag=tag, place=place, channels=channels)
+                framed += frames.messages(wire, part, tag=tag, place=place, channels=channels)
                 continue
             bodies = self.batches(part)
             cursors = [""] * (len(bodies) - 1) + [before + part[-1].position + after]
-            framed += [frames.batch(b, c) for b, c in zip(bodies, cursors, strict=True)]
+            framed += [wire.event("", b, c) for b, c in zip(bodies, cursors, strict=True)]
         return framed
 
     def batches(self, run: Sequence[Message]) -> list[bytes]:

@@ -68,11 +68,11 @@ def validation_errors(
 
 def unknown_key(root: type[BaseModel], loc: Sequence[str | int]) -> tuple[str, str]:
     """The line for a key that the model at its place does not have."""
-    *above, name = (str(part) for part in loc)
+    *above, name = loc
     spot = _find(root, above)
     known = sorted(_fields(spot.model)) if spot and spot.model else []
-    key = ".".join([*above, name])
-    close = nearest(name, known)
+    key = f"{spot.key}.{name}" if spot and spot.key else ".".join(map(str, loc))
+    close = nearest(str(name), known)
     rest = f"{close} Allowed here" if close else "; allowed here"
     return key, f"{key}: unknown key{rest}: {', '.join(known)}"
 
@@ -141,7 +141,10 @@ def _find(root: type[BaseModel], path: Sequence[str | int]) -> _Spot | None:
     spot = _Spot("", None, root)
     for part in path:
         if isinstance(part, int):
-            return _Spot(f"{spot.key}[{part}]", spot.field, None)
+            spot = _Spot(f"{spot.key}[{part}]", spot.field, _item_model(spot.field))
+            if spot.model is None:
+                return spot
+            continue
         if part == "[key]":
             return spot
         inner = _step(spot, part)
@@ -174,6 +177,11 @@ def _named_model(field: FieldInfo | None) -> type[BaseModel] | None:
     if field is None or get_origin(field.annotation) is not dict:
         return None
     return _model(get_args(field.annotation)[-1])
+
+
+def _item_model(field: FieldInfo | None) -> type[BaseModel] | None:
+    """The model of the mappings in a list, if it holds mappings."""
+    return _model(get_args(field.annotation)[0]) if field and get_args(field.annotation) else None
 
 
 def _variables(root: type[BaseModel], prefix: str, path: Sequence[str]) -> list[str]:

@@ -41,13 +41,23 @@ class Door:
         self._allows = allows
         self._trusted = trusted
 
-    async def admit(self, request: web.Request) -> Visitor:
-        """Who asks; raises Unauthorized, or Unavailable where a token cannot be verified now."""
+    async def admit(self, request: web.Request, *, socket: bool = False) -> Visitor:
+        """Who asks, be it for a WebSocket (``socket``).
+
+        Raises Unauthorized, or Unavailable where a token cannot be verified now.
+        """
         grant = await self._gate.admit(
             bearer=bearer_of(request.headers.get(hdrs.AUTHORIZATION)),
             query=request.query.get("access_token"),
-            cookie=self._cookie_of(request),
+            cookie=self._cookie_of(request, socket=socket),
         )
+        return self._visitor(request, grant)
+
+    async def readmit(self, request: web.Request, token: str) -> Visitor:
+        """Who asks by a token that came later; raises as ``admit``."""
+        return self._visitor(request, await self._gate.admit(bearer=token))
+
+    def _visitor(self, request: web.Request, grant: Grant) -> Visitor:
         return Visitor(grant, f"sub {grant.subject}" if grant.subject else self._address(request))
 
     async def ticket(self, request: web.Request) -> str:
@@ -72,12 +82,15 @@ class Door:
         finally:
             self.leave(visitor.name)
 
-    def _cookie_of(self, request: web.Request) -> str | None:
+    def _cookie_of(self, request: web.Request, *, socket: bool) -> str | None:
         if self._cookie is None or self._cookie not in request.cookies:
             return None
+        origin = request.headers.get(hdrs.ORIGIN)
+        if socket and origin is None:  # every browser says it there
+            return None
         meant = cookie_counts(
-            origin=request.headers.get(hdrs.ORIGIN),
-            sec_fetch_site=request.headers.get("Sec-Fetch-Site"),
+            origin=origin,
+            sec_fetch_site=None if socket else request.headers.get("Sec-Fetch-Site"),
             host=request.headers.get(hdrs.HOST, ""),
             allowed=self._allows,
         )

@@ -28,16 +28,25 @@ class Encoder:
     ``wide``: the scope is wider than a collection, so messages say their namespace.
     ``max_message`` is in bytes of JSON; what is above becomes a ref. ``rewritten``: a pipeline
     changes the documents, so that MongoDB's update description does not tell their difference.
+    ``moves``: a JSON Patch may move values, which nobody can do with a part of the document.
     """
 
     def __init__(
-        self, *, mode: Mode, json: Flavor, wide: bool, max_message: int, rewritten: bool = False
+        self,
+        *,
+        mode: Mode,
+        json: Flavor,
+        wide: bool,
+        max_message: int,
+        rewritten: bool = False,
+        moves: bool = True,
     ) -> None:
         self._mode = mode
         self._json = json
         self._wide = wide
         self._max_message = max_message
         self._rewritten = rewritten
+        self._moves = moves
 
     def tail(self, change: Change, op: str, mutation: str = "") -> bytes:
         """The JSON of a message from ``op`` on: what is the same on every channel."""
@@ -108,7 +117,7 @@ class Encoder:
         delta = self._described(change)
         patch = from_delta(delta, change.before) if delta else None
         if patch is None:
-            patch = from_images(change.before, change.document, self._json)
+            patch = from_images(change.before, change.document, self._json, moves=self._moves)
         return patch
 
     def _described(self, change: Change) -> Delta | None:

@@ -45,6 +45,11 @@ class RequestError(BridgeError):
     code = "bad_request"
     title = "Bad request"
 
+    def __init__(self, text: str, *, channel: str | None = None) -> None:
+        """``channel`` is the one channel, of several, that the request fails for."""
+        super().__init__(text)
+        self.channel = channel
+
 
 class BadCursor(RequestError):
     """The text is not a cursor, or lies in the future."""
@@ -114,3 +119,9 @@ class NotThere(RequestError):
 
     status = 404
     title = "Nothing here"
+
+
+class BadFrame(RequestError):
+    """What came on a WebSocket is no request of ours at all."""
+
+    title = "Not a frame"

@@ -193,6 +193,8 @@ class Message(NamedTuple):
     """The reason, for a resync that has a position of its own."""
     document: str = ""
     """Tells the document from others, where only its latest message counts."""
+    unseen: tuple[object, ...] = ()
+    """The views in which there is nothing to see of it: it has changed hidden fields alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

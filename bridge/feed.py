@@ -3,6 +3,7 @@
 from bridge.batching import Batching
 from bridge.events import Message
 from bridge.history import History
+from bridge.redaction import NO_REDACTION, Redaction
 
 PLAIN = Batching()
 
@@ -11,12 +12,19 @@ class Feed:
     """A watcher's history, what waits for the next flush, and whether it can be served."""
 
     def __init__(
-        self, *, name: str, tag: str, history: History, batching: Batching = PLAIN
+        self,
+        *,
+        name: str,
+        tag: str,
+        history: History,
+        batching: Batching = PLAIN,
+        redaction: Redaction = NO_REDACTION,
     ) -> None:
         self.name = name
         self.tag = tag
         self.history = history
         self.batching = batching
+        self.redaction = redaction
         self.flushed = history.head
         """Up to here every listener that is level has been given everything."""
         self.pending: list[Message] = []

@@ -10,15 +10,26 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bridge import frames
-from bridge.audience import Audience, Interest, Listener
+from bridge.audience import Audience, Interest, Listener, Made
 from bridge.events import Message, Place
 from bridge.feed import Feed
 from bridge.pace import Pace
 
 REPLAYS_KEPT = 64
 """Framed pieces of history kept for others that stand at the same place."""
+
+
+class Replay(NamedTuple):
+    """A piece of history as it is written; perhaps nothing of it is seen."""
+
+    data: bytes
+    place: Place
+    """The place after it."""
+    more: bool
+    """Whether there can be another piece."""
 
 
 @dataclass(slots=True)
@@ -45,7 +56,7 @@ class Hub:
         self._listening: dict[Feed, dict[str, set[Audience]]] = defaultdict(dict)
         self._dirty: dict[Feed, float] = {}
         self._audiences: dict[tuple[Interest, tuple[tuple[str, str], ...]], Audience] = {}
-        self._replays: dict[tuple[Interest, str, str], tuple[bytes, Place]] = {}
+        self._replays: dict[tuple[Interest, str, str], Replay] = {}
         self._standing: dict[Listener, Audience] = {}
         self.starting: set[asyncio.Future[None]] = set()
         """Who waits for watchers to start; woken whenever one has started or failed."""
@@ -112,21 +123,25 @@ class Hub:
             del audience.members[listener]
             self._close_if_empty(audience)
 
-    def replay(self, interest: Interest, place: Place) -> tuple[bytes, Place]:
-        """The next framed piece of history after a place, and the place after it.
+    def standing(self, listener: Listener) -> Place:
+        """The place of a listener that has joined."""
+        return self._standing[listener].place()
 
-        No bytes: nothing is missing up to the last flush. Watchers that have not started are
-        left out. The bytes are shared by all that stand at the same place.
+    def replay(self, interest: Interest, place: Place) -> Replay:
+        """The next framed piece of history after a place, up to the last flush.
+
+        Watchers that have not started are left out. The bytes are shared by all that stand at
+        the same place.
         """
         head = ".".join(feed.flushed for feed, _ in interest.feeds)
         key = (interest, place.cursor, head)
         if key not in self._replays:
             if len(self._replays) >= REPLAYS_KEPT:
                 self._replays.clear()
-            self._replays[key] = self._frame_missing(interest, place)
+            self._replays[key] = self._missing(interest, place)
         return self._replays[key]
 
-    def _frame_missing(self, interest: Interest, place: Place) -> tuple[bytes, Place]:
+    def _missing(self, interest: Interest, place: Place) -> Replay:
         for feed, channels in interest.feeds:
             part = place.at(feed.tag)
             if part is None or not feed.started:
@@ -136,13 +151,14 @@ class Hub:
                 channels,
                 until=feed.flushed,
                 limit=self._max_write,
-                latest=feed.batching.conflate,
+                # A view may hide the latest message of a document, and not the one before it.
+                latest=feed.batching.conflate and interest.view(feed) is None,
             )
             if run:
-                framed = feed.batching.framed(run, tag=feed.tag, place=place, channels=channels)
-                return interest.framed(b"".join(framed)), place.moved(feed.tag, reached)
+                data = interest.framed(feed, interest.due(feed, run), place)
+                return Replay(data, place.moved(feed.tag, reached), more=True)
             place = place.moved(feed.tag, reached)
-        return b"", place
+        return Replay(b"", place, more=False)
 
     def flush(self, *, windows: bool = False) -> None:
         """Gives everything published to everybody who is level.
@@ -179,7 +195,8 @@ class Hub:
             if not due:
                 continue
             place = audience.place()
-            data = audience.interest.framed(frames.heartbeat(place.cursor))
+            wire = audience.interest.wire
+            data = wire.whole(frames.heartbeat(wire, place.cursor))
             for listener in due:
                 if listener.send(data):
                     listener.beaten = now
@@ -205,34 +222,18 @@ class Hub:
                     due.setdefault(audience, []).append(message)
         feed.pending = []
         head = feed.history.head
-        single: dict[str, bytes] = {}
+        made: Made = {}
         for audience, run in due.items():
+            kept = audience.interest.due(feed, run)
+            if not kept:
+                continue
             writing = writings.get(audience)
             if writing is None:
                 place = audience.place()
                 writing = writings[audience] = _Writing(place, place)
-            kept = feed.batching.kept(run)
-            writing.parts += self._frames(feed, audience, kept, writing.place, single)
+            writing.parts += audience.interest.frames(feed, kept, writing.place, made)
             writing.place = writing.place.moved(feed.tag, head)
             self.delivered += len(kept) * len(audience.members)
-
-    def _frames(
-        self,
-        feed: Feed,
-        audience: Audience,
-        run: list[Message],
-        place: Place,
-        single: dict[str, bytes],
-    ) -> list[bytes]:
-        """Frames a run; what has the same bytes for several audiences is made only once."""
-        channels = next(own for other, own in audience.interest.feeds if other is feed)
-        alone = len(place.parts) == 1 and not any(message.resync for message in run)
-        if not alone or feed.batching.window:
-            return feed.batching.framed(run, tag=feed.tag, place=place, channels=channels)
-        new = [message for message in run if message.position not in single]
-        made = frames.messages(new, tag=feed.tag, place=place, channels=channels)
-        single.update((message.position, frame) for message, frame in zip(new, made, strict=True))
-        return [single[message.position] for message in run]
 
     def _write(self, audience: Audience, writing: _Writing, now: float) -> None:
         body = b"".join(writing.parts)
@@ -240,11 +241,13 @@ class Hub:
             for listener in list(audience.members):
                 self._drop(audience, listener, writing.before)
         else:
-            data = audience.interest.framed(body)
+            wire = audience.interest.wire
+            data = wire.whole(body)
             full = [listener for listener in audience.members if not listener.send(data)]
             for listener in full:
                 self._drop(audience, listener, writing.before)
-            audience.show(writing.place, now)
+            if wire.shows_places:
+                audience.show(writing.place, now)
         self._close_if_empty(audience)
 
     def _drop(self, audience: Audience, listener: Listener, place: Place) -> None:

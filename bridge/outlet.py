@@ -15,12 +15,12 @@ class Outlet:
 
     __slots__ = ("_max_write", "_moved_at", "_sent", "_taken", "_transport")
 
-    def __init__(self, transport: asyncio.WriteTransport, *, max_write: int, now: float) -> None:
+    def __init__(self, transport: asyncio.WriteTransport, *, max_write: int) -> None:
         self._transport = transport
         self._max_write = max_write
         self._sent = 0
         self._taken = 0
-        self._moved_at = now
+        self._moved_at = asyncio.get_running_loop().time()
 
     @property
     def full(self) -> bool:

@@ -24,14 +24,14 @@ _WHOLE = 1 << 62
 
 
 class Page:
-    """At most ``limit`` messages of a channel after a place, oldest first."""
+    """At most ``limit`` messages of one channel, as one client sees them, oldest first."""
 
-    def __init__(self, *, feed: Feed, channel: str, place: str, limit: int) -> None:
+    def __init__(self, *, interest: Interest, place: str, limit: int) -> None:
         self.messages: list[Message] = []
         self.place = place
         """The position up to which the page is complete."""
-        self._feed = feed
-        self._channel = channel
+        ((self._feed, (self._channel,)),) = interest.feeds
+        self._interest = interest
         self._limit = limit
         self._size = 0
         self._resync = ""
@@ -39,6 +39,7 @@ class Page:
         self.period = float("inf")
         self.beaten = 0.0
         self._news: asyncio.Future[None] | None = None
+        self._stopped = False
 
     @property
     def complete(self) -> bool:
@@ -72,8 +73,10 @@ class Page:
         """
         await self._started()
         await self._read(backfills)
-        if not self.messages and not self._resync and wait > 0:
-            await self._listen(hub, wait)
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + wait
+        while not (self.messages or self._resync or self._stopped) and loop.time() < ends:
+            await self._listen(hub, ends)
             await self._read(backfills)
         if self._resync and not self.messages:
             raise HistoryGone(f"{self._resync}: fetch the state again")
@@ -93,10 +96,10 @@ class Page:
             if message.position > self.place
         ]
         due.sort(key=lambda message: message.position)
-        self._add(self._feed.batching.kept(due), head)
+        self._add(due, head)
 
     def _add(self, run: list[Message], head: str) -> None:
-        for message in run:
+        for message in self._interest.due(self._feed, run):
             if self.satisfied:
                 return
             if message.resync:
@@ -132,7 +135,7 @@ class Page:
                 (self._channel,),
                 until=until,
                 limit=_WHOLE,
-                latest=self._feed.batching.conflate,
+                latest=self._feed.batching.conflate and not self._interest.views,
             )
             self._add(run, reached)
 
@@ -144,28 +147,31 @@ class Page:
         except MongoError as error:
             raise Unavailable(f"MongoDB cannot be asked now: {error}") from error
 
-    async def _listen(self, hub: Hub, wait: float) -> None:
-        interest = Interest(((self._feed, (self._channel,)),), chunked=False)
+    async def _listen(self, hub: Hub, until: float) -> None:
         self._news = asyncio.get_running_loop().create_future()
-        hub.join(self, interest, Place({self._feed.tag: self.place}))
+        hub.join(self, self._interest, Place({self._feed.tag: self.place}))
         try:
-            async with asyncio.timeout(wait):
+            async with asyncio.timeout_at(until):
                 await self._news
         except TimeoutError:
             pass
         finally:
             hub.leave(self)
 
-    def release(self) -> None:
+    def stop(self) -> None:
         """Ends the wait for a first message."""
+        self._stopped = True
+        self._release()
+
+    def _release(self) -> None:
         if self._news and not self._news.done():
             self._news.set_result(None)
 
     def send(self, data: bytes) -> bool:
         """The hub has something for the channel."""
-        self.release()
+        self._release()
         return True
 
     def fall_behind(self, place: Place) -> None:
         """Whatever it was: it is in history, or lost."""
-        self.release()
+        self._release()

@@ -43,16 +43,22 @@ def from_delta(delta: Delta, before: Document) -> list[Operation] | None:
     return operations
 
 
-def from_images(before: Document, after: Document, flavor: Flavor) -> list[Operation]:
+def from_images(
+    before: Document, after: Document, flavor: Flavor, *, moves: bool = True
+) -> list[Operation]:
     """The patch between two images, its values to be written by ``dumps`` in the same flavor.
 
     Follows elements through arrays, except in images of more than ``LARGEST_COMPARED`` bytes
-    together: there an array that changed is replaced as a whole.
+    together: there an array that changed is replaced as a whole. Without ``moves``, what
+    moves is removed and added, so that each operation says its own value.
     """
     if len(dumps(before, flavor)) + len(dumps(after, flavor)) > LARGEST_COMPARED:
         operations = from_delta(difference(before, after), before)
     else:
-        operations = _compared(to_json(before, flavor), to_json(after, flavor))
+        source, target = to_json(before, flavor), to_json(after, flavor)
+        operations = _compared(source, target)
+        if operations is not None and not moves:
+            operations = _without_moves(operations, source)
     if operations is None:
         return [{"op": "replace", "path": "", "value": after}]
     return operations
@@ -65,6 +71,20 @@ def _compared(source: Document, target: Document) -> list[Operation] | None:
     except _FAILURES:
         return None  # some versions stumble over the key "-" and over keys that look like indexes
     return operations if exact else None
+
+
+def _without_moves(operations: list[Operation], document: Document) -> list[Operation]:
+    """The same patch, with each ``move`` as a ``remove`` and an ``add``."""
+    told: list[Operation] = []
+    for operation in operations:
+        if operation["op"] == "move":
+            value = jsonpatch.JsonPointer(operation["from"]).resolve(document)
+            told.append({"op": "remove", "path": operation["from"]})
+            told.append({"op": "add", "path": operation["path"], "value": value})
+        else:
+            told.append(operation)
+        document = jsonpatch.apply_patch(document, [operation])
+    return told
 
 
 def pointer(path: Path) -> str:

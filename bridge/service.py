@@ -19,15 +19,16 @@ from bridge.backfill import Backfills
 from bridge.channels import Channels
 from bridge.clients import Clients, networks
 from bridge.config import Config
+from bridge.connections import Connections, Limits
 from bridge.door import Door
 from bridge.errors import BridgeError
-from bridge.event_streams import EventStreams, Limits
 from bridge.events import Message
 from bridge.feed import Feed
 from bridge.hub import Hub
 from bridge.metrics import Metrics
 from bridge.mongo import Mongo
 from bridge.server import Server
+from bridge.serving import Serving
 from bridge.snapshots import Origin, Snapshots
 from bridge.source import MongoSource
 from bridge.stream import Stream
@@ -41,7 +42,7 @@ LONGEST_REQUEST_LINE = 65536
 BACKLOG = 4096
 """Connections that may wait to be accepted: all clients reconnect at once after a restart."""
 
-Routes = Callable[[Server], Iterable[web.RouteDef]]
+Routes = Callable[[Connections], Iterable[web.RouteDef]]
 
 
 class Service:
@@ -55,7 +56,7 @@ class Service:
         self,
         config: Config,
         *,
-        routes: Routes = lambda _server: (),
+        routes: Routes = lambda _connections: (),
         announce: Callable[[str], None] = lambda _url: None,
     ) -> None:
         self._config = config
@@ -124,12 +125,29 @@ class Service:
                 at_once=at_once, origins=origins, spawn=spawn, count=self._metrics.snapshots.inc
             )
             watchers = [watcher for _, watchers in read for watcher in watchers]
-            server = self._server(hub, watchers, backfills, snapshots)
-            self._metrics.connections.set_function(lambda: len(server.streams.connections))
-            await self._run_tasks(tasks, streams, server)
+            connections = self._connections(hub)
+            server = self._server(hub, watchers, backfills, snapshots, connections)
+            await self._run_tasks(tasks, streams, server, connections)
+
+    def _connections(self, hub: Hub) -> Connections:
+        config = self._config.server
+        limits = Limits(
+            heartbeat=config.heartbeat,
+            patience=config.patience,
+            write_buffer=config.write_buffer,
+            max_age=config.max_age,
+        )
+        connections = Connections(hub=hub, limits=limits)
+        self._metrics.connections.set_function(lambda: len(connections))
+        return connections
 
     def _server(
-        self, hub: Hub, watchers: list[Watcher], backfills: Backfills, snapshots: Snapshots
+        self,
+        hub: Hub,
+        watchers: list[Watcher],
+        backfills: Backfills,
+        snapshots: Snapshots,
+        connections: Connections,
     ) -> Server:
         config = self._config.server
         answers = Answers(
@@ -142,32 +160,23 @@ class Service:
             allows=answers.allows,
             trusted=networks(config.trusted_proxies),
         )
-        shared: dict[str, Any] = {
-            "hub": hub,
-            "channels": Channels(watchers=watchers, offers=snapshots.offers),
-            "backfills": backfills,
-            "snapshots": snapshots,
-            "answers": answers,
-            "door": door,
-        }
-        limits = Limits(
-            heartbeat=config.heartbeat,
-            patience=config.patience,
-            write_buffer=config.write_buffer,
-            max_channels=config.max_channels,
-            max_age=config.max_age,
-        )
-        return Server(streams=EventStreams(limits=limits, **shared), **shared)
+        channels = Channels(watchers=watchers, offers=snapshots.offers, most=config.max_channels)
+        serving = Serving(hub, channels, backfills, snapshots, connections, door)
+        return Server(serving=serving, answers=answers)
 
     async def _run_tasks(
-        self, tasks: asyncio.TaskGroup, streams: list[Stream], server: Server
+        self,
+        tasks: asyncio.TaskGroup,
+        streams: list[Stream],
+        server: Server,
+        connections: Connections,
     ) -> None:
         running = [
             tasks.create_task(stream.run(), name=f"stream {stream.name}") for stream in streams
         ]
-        running.append(tasks.create_task(server.streams.keep_alive(), name="keep alive"))
+        running.append(tasks.create_task(connections.keep_alive(), name="keep alive"))
         config = self._config
-        public = server.application(self._routes(server))
+        public = server.application(self._routes(connections))
         numbers = admin.application(streams=streams, metrics=self._metrics)
         self._listen_to_signals(asyncio.current_task())  # before anybody is told that it runs
         async with (
@@ -178,7 +187,7 @@ class Service:
             log.info(f"listening on {url}")
             self._announce(url)
             await self._stopping.wait()
-            log.info("stopping", connections=len(server.streams.connections))
+            log.info("stopping", connections=len(connections))
             with suppress(asyncio.CancelledError):  # a second signal ends the goodbyes
                 await server.drain(config.server.drain)
         for task in running:

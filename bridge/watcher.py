@@ -93,6 +93,7 @@ class Watcher:
         self._miss(change)
         stripped, mutation = self._mutations.take(change)
         document = self._identity(change)
+        unseen = self.feed.redaction.unseen(stripped) if self.feed.redaction else ()
         tails: dict[str, bytes] = {}
         messages = []
         for index, (channel, op) in enumerate(routed.deliveries):
@@ -101,7 +102,8 @@ class Watcher:
                 tail = tails[op] = self._tail(stripped, op, mutation)
             where = events.position(change.time, change.ordinal, index)
             body = self._lead("change", where, channel) + tail
-            messages.append(Message(where, channel, body, "", document))
+            hidden = unseen if op == change.op else ()
+            messages.append(Message(where, channel, body, "", document, hidden))
         return messages
 
     def _identity(self, change: Change) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from bridge.events import Namespace
+from bridge.redaction import MOST_RULES
 from bridge.section import Section, number, one_of
 
 _SYSTEM_DATABASES = frozenset({"admin", "config", "local"})
@@ -33,6 +34,19 @@ def _fields(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _hidden(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or any(field == "_id" or field.startswith("_id.") for field in _fields(value)):
+        raise ValueError("dotted fields such as address.street; _id is the key of every message")
+    return value
+
+
+def _claim(value: str) -> str:
+    claim, colon, held = value.rpartition(":")
+    if not (claim and colon and held):
+        raise ValueError('a claim and its value, such as "role:admin"')
+    return value
+
+
 def _off(value: object) -> object:
     # YAML 1.1 reads a bare off as false.
     return "off" if value is False else value
@@ -52,6 +66,17 @@ class BatchConfig(Section):
     window: float = number(0, 0, 60, "seconds")
     max_messages: int = number(100, 1, 1000, "a whole number")
     conflate: Annotated[bool, Field(description="true or false")] = False
+
+
+class RedactConfig(Section):
+    """Fields that only some clients see."""
+
+    unless: Annotated[str, AfterValidator(_claim)] = Field(
+        description='a claim and its value, such as "role:admin"'
+    )
+    fields: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_hidden)] = Field(
+        description="a list of dotted fields"
+    )
 
 
 class WatcherConfig(Section):
@@ -76,6 +101,11 @@ class WatcherConfig(Section):
 
     snapshot: bool | SnapshotConfig = Field(
         default=True, description="true, false or a mapping of filter, projection and limit"
+    )
+    redact: Annotated[tuple[RedactConfig, ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=MOST_RULES,
+        description=f"a list of up to {MOST_RULES} mappings of unless and fields",
     )
     mutation_id: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_fields)] = Field(
         default=("_mutationId", "_meta.mutationId"), description="a list of dotted fields"

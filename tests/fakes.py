@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from bridge.errors import HistoryLost, MongoError
+from bridge.connection import Connection
+from bridge.errors import HistoryLost, MongoError, Unavailable
 from bridge.events import (
     START_OF_INSTANT,
     Batch,
@@ -62,6 +63,16 @@ def batch(*changes: Change, head: str = "") -> Batch:
 def events_in(data: bytes) -> list[Event]:
     """The server-sent events in these bytes."""
     return list(SseParser().feed(data))
+
+
+async def served(connection: Connection, opening: bytes) -> None:
+    """Serves an event stream as its handler does."""
+    connection.open(opening)
+    try:
+        await connection.serve()
+    except Unavailable as passing:
+        connection.end(passing.code, reconnect=True, delay=1000)
+    connection.close()
 
 
 class FakeSource:

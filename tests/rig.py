@@ -15,9 +15,9 @@ from bridge.auth import Anonymous, Gate
 from bridge.backfill import Backfills
 from bridge.channels import Channels
 from bridge.clients import Clients, networks
+from bridge.connections import Connections, Limits
 from bridge.door import Door
 from bridge.encode import Encoder
-from bridge.event_streams import EventStreams, Limits
 from bridge.events import Message
 from bridge.feed import Feed
 from bridge.history import History
@@ -26,6 +26,7 @@ from bridge.metrics import Metrics
 from bridge.routing import Route
 from bridge.server import Server
 from bridge.service import LONGEST_REQUEST_LINE
+from bridge.serving import Serving
 from bridge.snapshots import Snapshots
 from bridge.stream import Stream
 from bridge.templates import Template
@@ -75,28 +76,23 @@ class Rig:
         )
         snapshots = Snapshots(at_once=4, origins={}, spawn=spawn, count=self.metrics.backfills.inc)
         answers = Answers(origins=cors_origins)
-        shared: dict[str, Any] = {
-            "hub": self.hub,
-            "channels": Channels(watchers=[*read], offers=snapshots.offers),
-            "backfills": backfills,
-            "snapshots": snapshots,
-            "answers": answers,
-            "door": Door(
-                gate=gate or Gate(anonymous=Anonymous(patterns=anonymous)),
-                clients=Clients(most=most, each=each),
-                cookie="token",
-                allows=answers.allows,
-                trusted=networks(["127.0.0.0/8"]),
-            ),
-        }
+        door = Door(
+            gate=gate or Gate(anonymous=Anonymous(patterns=anonymous)),
+            clients=Clients(most=most, each=each),
+            cookie="token",
+            allows=answers.allows,
+            trusted=networks(["127.0.0.0/8"]),
+        )
         limits = Limits(
             heartbeat=heartbeat,
             patience=patience,
             write_buffer=write_buffer,
-            max_channels=128,
             max_age=max_age,
         )
-        self.server = Server(streams=EventStreams(limits=limits, **shared), **shared)
+        self.connections = Connections(hub=self.hub, limits=limits)
+        channels = Channels(watchers=[*read], offers=snapshots.offers, most=128)
+        serving = Serving(self.hub, channels, backfills, snapshots, self.connections, door)
+        self.server = Server(serving=serving, answers=answers)
 
     def _stream(self, of: Watcher, source: FakeSource) -> Stream:
         return Stream(
@@ -120,7 +116,7 @@ class Rig:
     async def running(self) -> AsyncGenerator["Rig", None]:
         """The bridge serves for as long as the context lasts."""
         tasks = [asyncio.create_task(stream.run()) for stream in self.streams]
-        tasks.append(asyncio.create_task(self.server.streams.keep_alive()))
+        tasks.append(asyncio.create_task(self.connections.keep_alive()))
         numbers = admin.application(streams=self.streams, metrics=self.metrics)
         try:
             async with (

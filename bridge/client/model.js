@@ -220,7 +220,9 @@ export class Model {
     if (!this.#fetched || this.#pausedAt === undefined || this.#run) return this.#resync("manual");
     this.#follow(this.#pausedAt);
     this.#become("ready");
-    return this.waitFor(({ isStale }) => !isStale);
+    const live = this.waitFor(({ isStale }) => !isStale);
+    live.catch(() => {});
+    return live;
   }
 
   /** Ends it for good; writes that wait are rejected with `disposed`. */
@@ -251,6 +253,7 @@ export class Model {
     const run = (this.#run = new Run());
     before?.follow(run);
     this.#become("syncing", error);
+    this.#mutations.clock(false);
     this.#store.set({ isStale: true });
     if (reason !== "initial") this.#emit("resync", reason);
     this.#perform(run, reason);

@@ -35,6 +35,7 @@ export class Run {
     if (crowded) {
       const error = new BridgeError("sync", "the state is fetched too often");
       await pause(backoff({ initial: 1000 })(crowded, error) ?? 0, this.signal);
+      this.signal.throwIfAborted();
     }
     return fetchState(once, retry, this.signal, failed);
   }

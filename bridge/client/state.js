@@ -31,6 +31,7 @@ export async function fetchState(fetch, retry, signal, failed) {
       if (wait === null || wait < 0) throw error;
       failed(error);
       await pause(Math.max(wait, /** @type {any} */ (cause)?.retryAfter ?? 0), signal);
+      signal.throwIfAborted();
     }
   }
 }

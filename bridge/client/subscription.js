@@ -72,7 +72,7 @@ export class Subscription {
     const tag = message.id.slice(0, 8);
     const position = message.id.slice(9);
     const mark = parts.get(tag) ?? parts.get("");
-    if (mark === undefined) return this.lost("unknown_cursor");
+    if (mark === undefined) return this.#stranger(message.id);
     if (position <= mark) return;
     if (parts.size === 1 && parts.has(tag)) parts.set(tag, position);
     else this.#parts = new Map([[tag, position]]);
@@ -81,6 +81,12 @@ export class Subscription {
       this.#queue = [];
       this.#overflown = true;
     }
+  }
+
+  /** A message of another history than the one that was followed. @param {string} id */
+  #stranger(id) {
+    if (this.#holding) this.#overflown = true;
+    else this.lost("unknown_cursor", id);
   }
 
   /** Everything up to a cursor has come. @param {string} cursor */
@@ -112,6 +118,7 @@ export class Subscription {
   /** No stream is live any more. */
   stale() {
     this.flush();
+    if (this.#replay) return;
     this.#replay = true;
     this.#listener.stale?.();
   }
@@ -189,7 +196,7 @@ export class Subscription {
     if (this.#scheduled || this.#holding) return;
     this.#scheduled = true;
     queueMicrotask(() => {
-      if (this.#queue[this.#queue.length - 1]?.txn) setTimeout(() => this.flush());
+      if (this.#queue[this.#queue.length - 1]?.txn) setTimeout(() => this.flush(), 0);
       else this.flush();
     });
   }

@@ -86,20 +86,27 @@ class Channels {
     if (frame.type === "ready") for (const { channel } of asked ?? []) this.#ready.add(channel);
     if (frame.channel !== undefined && !this.#ready.has(frame.channel)) return;
     if (frame.type === "live") this.#asked.delete(frame.ref);
-    const channels = asked ? asked.map(({ channel }) => channel) : [...this.#ready];
+    const channels = asked ? names(asked) : [...this.#ready];
     this.#sink.frame(frame, channels.filter((channel) => this.#ready.has(channel)));
   }
 
-  /** One bad channel refuses all that were asked for with it: each is asked for alone. @param {any} frame */
+  /**
+   * One bad channel refuses all that were asked for with it: each is asked for alone. `channels`
+   * are those that were taken away later.
+   * @param {any} frame
+   */
   #refused(frame) {
     const asked = this.#asked.get(frame.ref) ?? [];
     this.#asked.delete(frame.ref);
     const error = refusal(frame);
-    if (!asked.length || error.retryable || error.status === 401) throw error;
+    if (error.retryable || error.status === 401) throw error;
     if (asked.length > 1) for (const each of asked) this.#subscribe([each]);
-    else this.#sink.refused(asked[0].channel, error);
+    else for (const channel of frame.channels ?? names(asked)) this.#sink.refused(channel, error);
   }
 }
+
+/** @param {readonly import("./types.js").ChannelRequest[]} asked */
+const names = (asked) => asked.map(({ channel }) => channel);
 
 /** @param {import("./types.js").ChannelRequest} request */
 const asFrame = ({ channel, since }) => (since === undefined ? channel : { channel, since });

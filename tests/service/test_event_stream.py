@@ -164,20 +164,20 @@ async def test_a_client_that_never_reads_is_cut_and_costs_the_others_nothing() -
         await client.until("live")
         with socket.create_connection(("127.0.0.1", rig.port)) as deaf:
             deaf.send(b"GET /sse?channel=todos:acme HTTP/1.1\r\nHost: x\r\n\r\n")
-            await eventually(lambda: len(rig.server.streams.connections) == 2)
+            await eventually(lambda: len(rig.connections.open) == 2)
             for number in range(1, 401):
                 rig.todos.emit(insert(1001, ordinal=number, text="x" * 25_000))
                 await asyncio.sleep(0)
             await client.until("message", 400)
-            await eventually(lambda: len(rig.server.streams.connections) == 1)
+            await eventually(lambda: len(rig.connections.open) == 1)
     assert client.keys == [f"1001.{number}" for number in range(1, 401)]
 
 
 async def test_a_client_that_leaves_is_forgotten(rig: Rig) -> None:
     async with opened(rig, "channel=todos:acme") as client:
         await client.until("live")
-        assert len(rig.server.streams.connections) == 1
-    await eventually(lambda: not rig.server.streams.connections)
+        assert len(rig.connections.open) == 1
+    await eventually(lambda: not rig.connections.open)
     assert not rig.hub._audiences
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.batching import Batching, latest
 from bridge.events import Message, Place
+from bridge.sse_wire import PLAIN
 from tests.acceptance.sse_parser import Event
 from tests.fakes import at, events_in, message, resync
 
@@ -24,7 +25,8 @@ def about(where: str, channel: str, document: str) -> Message:
 
 def framed(batching: Batching, *run: Message, place: Place = PLACE) -> list[Event]:
     channels = sorted({each.channel for each in run if each.channel})
-    return events_in(b"".join(batching.framed(run, tag=TODOS, place=place, channels=channels)))
+    parts = batching.framed(PLAIN, run, tag=TODOS, place=place, channels=channels)
+    return events_in(b"".join(parts))
 
 
 def messages_in(events: list[Event]) -> list[list[str]]:

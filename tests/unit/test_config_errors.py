@@ -83,7 +83,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 SECTIONS = "admin, auth, history, mongo, pipelines, server, watchers"
 WATCHER_KEYS = (
     "watch, pipelines, channel, mode, full_document, full_document_before_change, json, "
-    "snapshot, mutation_id, outbox, batch"
+    "snapshot, redact, mutation_id, outbox, batch"
 )
 PORT = "a whole number from 0 to 65535"
 WATCH = '"db.coll", "db" (all its collections) or "*" (the whole deployment)'

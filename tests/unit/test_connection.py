@@ -6,24 +6,26 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge import connection as connection_module
 from bridge import frames, outlet
+from bridge import subscription as subscription_module
 from bridge.audience import Interest
-from bridge.connection import ROUNDS, Connection
+from bridge.connection import Connection
 from bridge.errors import HistoryLost, MongoError
 from bridge.events import Message, Place
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
-from bridge.outlet import LOW_WATER
+from bridge.outlet import LOW_WATER, Outlet
 from bridge.reader import Reader
-from tests.fakes import FakeTransport, at, message, resync, start_of
+from bridge.sse_wire import PLAIN
+from bridge.subscription import ROUNDS, Subscription
+from tests.fakes import FakeTransport, at, message, resync, served, start_of
 
 TODOS, ORDERS = "1f3a9c02", "77777777"
 ROOM = 4 * LOW_WATER
 """Bytes that a connection may have unsent."""
 
-OPENING = frames.ready(session="s", heartbeat=15, channels=["a"])
+OPENING = frames.ready(PLAIN, session="s", heartbeat=15, channels=["a"])
 
 
 async def turns(number: int = 20) -> None:
@@ -71,6 +73,7 @@ class World:
     def __init__(self) -> None:
         self.hub = Hub(flush_interval=0, max_write=ROOM)
         self.backfills = FakeBackfills()
+        self.subscriptions: list[Subscription] = []
         self.tasks: list[asyncio.Task[None]] = []
 
     def connect(
@@ -82,19 +85,21 @@ class World:
     ) -> tuple[Connection, FakeTransport]:
         transport = FakeTransport()
         transport.stuck = stuck
-        made = Connection(
-            session="s",
-            transport=transport,
+        out = Outlet(transport, max_write=ROOM)
+        subscription = Subscription(
+            outlet=out,
             hub=self.hub,
             backfills=self.backfills,
-            interest=Interest(feeds, chunked=False),
+            interest=Interest(feeds, PLAIN),
             place=Place(place or {}),
             lost=lost or {},
             snapshots=None,
             period=15,
             max_write=ROOM,
         )
-        self.tasks.append(asyncio.create_task(made.run(OPENING)))
+        self.subscriptions.append(subscription)
+        made = Connection(session="s", outlet=out, wire=PLAIN, subscription=subscription)
+        self.tasks.append(asyncio.create_task(served(made, OPENING)))
         return made, transport
 
     def publish(self, to: Feed, *run: Message) -> None:
@@ -105,7 +110,7 @@ class World:
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(outlet, "POLL", 0)
-    monkeypatch.setattr(connection_module, "RETRY", 0)
+    monkeypatch.setattr(subscription_module, "RETRY", 0)
     made = World()
     yield made
     for task in made.tasks:
@@ -334,7 +339,7 @@ async def test_goodbye_comes_at_once_while_a_slow_client_catches_up(world: World
     assert len(transport.unsent) < unsent + 200
     transport.read()
     assert kinds(transport)[-1] == "bye"
-    assert connection.satisfied
+    assert world.subscriptions[-1].satisfied
 
 
 async def test_cancelled_it_leaves_the_hub(world: World) -> None:
@@ -351,7 +356,7 @@ async def test_a_client_that_takes_nothing_is_cut_after_a_while(world: World) ->
     todos = feed()
     connection, transport = world.connect((todos, ("a",)))
     await turns()
-    now = connection.beaten
+    now = world.subscriptions[-1].beaten
     transport.stuck = True
     world.publish(todos, message(at(2), "a", size=1000))
     connection.check(now + 30, patience=30)
@@ -366,7 +371,7 @@ async def test_a_client_that_takes_nothing_is_cut_after_a_while(world: World) ->
 async def test_a_quiet_client_is_not_cut(world: World) -> None:
     connection, transport = world.connect((feed(), ("a",)))
     await turns()
-    connection.check(connection.beaten + 10_000, patience=30)
+    connection.check(world.subscriptions[-1].beaten + 10_000, patience=30)
     assert not transport.aborted
 
 
@@ -374,7 +379,7 @@ async def test_heartbeats_go_on_while_it_waits(world: World) -> None:
     todos = feed(started=False)
     connection, transport = world.connect((todos, ("a",)), place={TODOS: at(1)})
     await turns()
-    now = connection.beaten
+    now = world.subscriptions[-1].beaten
     for seconds in (14, 15, 20, 30):
         connection.check(now + seconds, patience=30)
     beats = [event.id for event in transport.events if event.type == "heartbeat"]

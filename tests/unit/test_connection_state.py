@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge import connection as connection_module
 from bridge import frames, outlet
+from bridge import subscription as subscription_module
 from bridge.audience import Interest
 from bridge.batching import Batching
 from bridge.connection import Connection
@@ -19,11 +19,13 @@ from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
 from bridge.reader import Reader
-from tests.fakes import FakeTransport, at, message, start_of
+from bridge.sse_wire import PLAIN
+from bridge.subscription import Subscription
+from tests.fakes import FakeTransport, at, message, served, start_of
 
 TODOS, ORDERS = "1f3a9c02", "77777777"
 ROOM = 4 * outlet.LOW_WATER
-OPENING = frames.ready(session="s", heartbeat=15, channels=["a"])
+OPENING = frames.ready(PLAIN, session="s", heartbeat=15, channels=["a"])
 
 
 async def turns(number: int = 30) -> None:
@@ -94,6 +96,7 @@ class World:
         self.hub = Hub(flush_interval=0, max_write=ROOM)
         self.backfills = FakeBackfills()
         self.snapshots = FakeSnapshots()
+        self.subscriptions: list[Subscription] = []
         self.tasks: list[asyncio.Task[None]] = []
 
     def connect(
@@ -105,19 +108,21 @@ class World:
     ) -> tuple[Connection, FakeTransport]:
         transport = FakeTransport()
         transport.stuck = stuck
-        made = Connection(
-            session="s",
-            transport=transport,
+        out = outlet.Outlet(transport, max_write=ROOM)
+        subscription = Subscription(
+            outlet=out,
             hub=self.hub,
             backfills=self.backfills,
-            interest=Interest(feeds, chunked=False),
+            interest=Interest(feeds, PLAIN),
             place=Place(place or {}),
             lost=lost or {},
             snapshots=self.snapshots,
             period=15,
             max_write=ROOM,
         )
-        self.tasks.append(asyncio.create_task(made.run(OPENING)))
+        self.subscriptions.append(subscription)
+        made = Connection(session="s", outlet=out, wire=PLAIN, subscription=subscription)
+        self.tasks.append(asyncio.create_task(served(made, OPENING)))
         return made, transport
 
     def publish(self, to: Feed, *run: Message) -> None:
@@ -127,7 +132,7 @@ class World:
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(connection_module, "RETRY", 0)
+    monkeypatch.setattr(subscription_module, "RETRY", 0)
     monkeypatch.setattr(outlet, "POLL", 0)
     made = World()
     yield made
@@ -302,7 +307,7 @@ async def test_heartbeats_go_on_while_the_state_is_read(world: World) -> None:
     world.snapshots.gate.clear()
     connection, transport = world.connect((feed(), ("a",)), (feed(ORDERS), ("o",)))
     await turns()
-    connection.check(connection.beaten + 16, patience=30)
+    connection.check(world.subscriptions[-1].beaten + 16, patience=30)
     assert b": not ready yet" in transport.received
     assert not transport.aborted
 

@@ -9,6 +9,7 @@ from bridge.events import Message, Place
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
+from bridge.sse_wire import CHUNKED, PLAIN
 from tests.fakes import FakeListener, at, events_in, message, resync, start_of
 
 TODOS, ORDERS, THIRD = "1f3a9c02", "77777777", "00000003"
@@ -22,7 +23,7 @@ def feed(tag: str = TODOS, *, started: bool = True, **bounds: Any) -> Feed:
 
 
 def follow(*feeds: tuple[Feed, tuple[str, ...]]) -> Interest:
-    return Interest(feeds, chunked=False)
+    return Interest(feeds, PLAIN)
 
 
 def join(hub: Hub, interest: Interest, place: Place | None = None) -> FakeListener:
@@ -70,8 +71,8 @@ async def test_audiences_of_one_watcher_share_what_they_have_in_common(hub: Hub)
 
 async def test_the_wire_form_is_the_listeners_own(hub: Hub) -> None:
     todos = feed()
-    plain = join(hub, Interest(((todos, ("a",)),), chunked=False))
-    chunked = join(hub, Interest(((todos, ("a",)),), chunked=True))
+    plain = join(hub, Interest(((todos, ("a",)),), PLAIN))
+    chunked = join(hub, Interest(((todos, ("a",)),), CHUNKED))
     publish(hub, todos, message(at(2), "a"))
     hub.flush()
     assert chunked.data[0] == b"%x\r\n%b\r\n" % (len(plain.data[0]), plain.data[0])
@@ -116,14 +117,14 @@ async def test_a_full_listener_falls_behind_with_the_place_before_the_flush(hub:
     hub.flush()
     assert (len(full.data), len(full.behind)) == (1, 1), "it has left"
     assert shown(other) == [at(2), at(3), at(3), at(4)]
-    data, place = hub.replay(interest, before)
+    data, place, _ = hub.replay(interest, before)
     assert [event.id for event in events_in(data)] == [
         before.moved(TODOS, at(3)).cursor,
         before.moved(TODOS, at(4)).cursor,
     ]
-    data, place = hub.replay(interest, place)
+    data, place, _ = hub.replay(interest, place)
     assert [event.id for event in events_in(data)] == [level(interest).cursor]
-    assert hub.replay(interest, place) == (b"", level(interest))
+    assert hub.replay(interest, place) == (b"", level(interest), False)
 
 
 async def test_a_flush_above_the_limit_sends_everybody_to_catch_up_in_pieces() -> None:
@@ -156,7 +157,7 @@ async def test_a_replay_never_shows_what_has_not_been_flushed(hub: Hub) -> None:
     interest = follow((todos, ("a",)))
     listener = join(hub, interest)
     publish(hub, todos, message(at(2), "a"))
-    assert hub.replay(interest, level(interest)) == (b"", level(interest))
+    assert hub.replay(interest, level(interest)) == (b"", level(interest), False)
     hub.flush()
     assert shown(listener) == [at(2)]
 

@@ -13,6 +13,7 @@ from bridge.events import Cursor, Message, Place
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
+from bridge.sse_wire import PLAIN
 from tests.acceptance.sse_parser import Event
 from tests.fakes import at, events_in, message, resync, start_of
 
@@ -28,7 +29,7 @@ def feed(tag: str) -> Feed:
 
 
 def follow(*feeds: tuple[Feed, tuple[str, ...]]) -> Interest:
-    return Interest(feeds, chunked=False)
+    return Interest(feeds, PLAIN)
 
 
 class Client:
@@ -62,7 +63,7 @@ class Client:
         if self.stubborn and not finish:
             self.stubborn -= 1
             return
-        data, self.place = self.world.hub.replay(self.interest, self.place)
+        data, self.place, _ = self.world.hub.replay(self.interest, self.place)
         self.events += events_in(data)
         if not data:
             self.level = True

@@ -12,6 +12,7 @@ from bridge.events import Message, Place
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
+from bridge.sse_wire import PLAIN
 from tests.acceptance.sse_parser import Event
 from tests.fakes import FakeListener, at, events_in, start_of
 
@@ -32,7 +33,7 @@ def about(where: str, channel: str, document: str) -> Message:
 
 
 def follow(*feeds: tuple[Feed, tuple[str, ...]]) -> Interest:
-    return Interest(feeds, chunked=False)
+    return Interest(feeds, PLAIN)
 
 
 def join(hub: Hub, *feeds: tuple[Feed, tuple[str, ...]]) -> FakeListener:
@@ -139,7 +140,7 @@ async def test_who_was_slow_catches_up_conflated(hub: Hub) -> None:
         publish(hub, todos, about(at(second), "a", f"d{second % 3}"))
         hub.flush()
     (place,) = listener.behind
-    data, reached = hub.replay(follow((todos, ("a",))), place)
+    data, reached, _ = hub.replay(follow((todos, ("a",))), place)
     assert told(events_in(data)) == [at(97), at(98), at(99)]
     assert reached == Place({"1f3a9c02": at(99)})
 
@@ -153,7 +154,7 @@ async def test_a_document_that_changes_again_in_an_open_window_is_told_when_it_e
     hub.flush(windows=True)
     publish(hub, todos, about(at(4), "a", "d"))
     interest = follow((todos, ("a",)))
-    data, place = hub.replay(interest, Place({"1f3a9c02": start_of(1)}))
+    data, place, _ = hub.replay(interest, Place({"1f3a9c02": start_of(1)}))
     assert told(events_in(data)) == [at(3)]
     late = FakeListener()
     hub.join(late, interest, place)

@@ -12,6 +12,7 @@ from bridge.events import Cursor, Message, Place
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
+from bridge.sse_wire import PLAIN
 from tests.acceptance.sse_parser import Event
 from tests.fakes import at, events_in, resync, start_of
 
@@ -35,7 +36,7 @@ def about(where: str, channel: str, document: str, *, gone: bool = False, size: 
 
 
 def follow(*feeds: tuple[Feed, tuple[str, ...]]) -> Interest:
-    return Interest(feeds, chunked=False)
+    return Interest(feeds, PLAIN)
 
 
 class Client:
@@ -62,7 +63,7 @@ class Client:
     def step(self) -> None:
         if self.level:
             return
-        data, self.place = self.world.hub.replay(self.interest, self.place)
+        data, self.place, _ = self.world.hub.replay(self.interest, self.place)
         self.events += events_in(data)
         if not data:
             self.level = True

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bridge import paging
+from bridge.audience import Interest
 from bridge.errors import HistoryGone, HistoryLost, MongoError, Unavailable
 from bridge.events import Message
 from bridge.feed import Feed
@@ -12,6 +13,7 @@ from bridge.history import History
 from bridge.hub import Hub
 from bridge.paging import ROUNDS, Page
 from bridge.reader import Reader
+from bridge.sse_wire import PLAIN
 from tests.fakes import at, message, resync, start_of
 
 TODOS = "1f3a9c02"
@@ -66,7 +68,7 @@ def publish(hub: Hub, to: Feed, *run: Message) -> None:
 
 
 def page(of: Feed, *, after: str, limit: int = 100) -> Page:
-    return Page(feed=of, channel="a", place=after, limit=limit)
+    return Page(interest=Interest(((of, ("a",)),), PLAIN), place=after, limit=limit)
 
 
 def positions(of: Page) -> list[str]:

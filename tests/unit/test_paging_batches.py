@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from bridge.audience import Interest
 from bridge.batching import Batching
 from bridge.events import Message
 from bridge.feed import Feed
@@ -13,6 +14,7 @@ from bridge.history import History
 from bridge.hub import Hub
 from bridge.paging import Page
 from bridge.reader import Reader
+from bridge.sse_wire import PLAIN
 from tests.fakes import at, start_of
 
 
@@ -41,7 +43,7 @@ def publish(hub: Hub, to: Feed, *run: Message) -> None:
 
 
 async def filled(hub: Hub, of: Feed, after: str, *, limit: int = 100, wait: float = 0) -> Page:
-    page = Page(feed=of, channel="a", place=after, limit=limit)
+    page = Page(interest=Interest(((of, ("a",)),), PLAIN), place=after, limit=limit)
     await page.fill(hub, NoBackfills(), wait)
     return page
 

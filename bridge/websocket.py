@@ -1,0 +1,225 @@
+"""One WebSocket: its subscriptions, joined into one wherever they stand at the same place."""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from bridge import frames
+from bridge.audience import Interest
+from bridge.client_frames import Ref
+from bridge.events import Place
+from bridge.feed import Feed
+from bridge.outlet import Outlet
+from bridge.redaction import View
+from bridge.subscription import Subscription
+from bridge.websocket_wire import WEBSOCKET
+
+
+class Request:
+    """A ``subscribe``; it is ``live`` once everything missed on its channels has been given."""
+
+    __slots__ = ("live", "ref")
+
+    def __init__(self, ref: Ref) -> None:
+        self.ref = ref
+        self.live = False
+
+
+class Part(Subscription):
+    """Channels that were asked for together and go on from the same cursor."""
+
+    __slots__ = ("_socket", "request")
+
+    def __init__(self, *, socket: "WebSocket", request: Request, **serving: Any) -> None:
+        super().__init__(**serving)
+        self._socket = socket
+        self.request = request
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything missed has been given once."""
+        return self._live
+
+    def position(self, feed: Feed) -> str | None:
+        """Where it stands in one watcher's sequence, if it does."""
+        return self.place.at(feed.tag)
+
+    def narrow(self, channels: Collection[str]) -> None:
+        """Gives up these channels; without any, it stops."""
+        feeds = (
+            (feed, tuple(name for name in own if name not in channels))
+            for feed, own in self.interest.feeds
+        )
+        kept = tuple((feed, own) for feed, own in feeds if own)
+        if kept == self.interest.feeds:
+            return
+        if not kept:
+            self.stop()
+            return
+        interest = replace(self.interest, feeds=kept)
+        if self.level:
+            place = self.place
+            self._hub.leave(self)
+            interest = self._hub.join(self, interest, place)
+        self.interest = interest
+
+    def see(self, views: Mapping[Feed, View | None]) -> bool:
+        """Shows what may be seen from now on; False where a state is being given: ask again."""
+        changed = [f for f, _ in self.interest.feeds if self.interest.view(f) is not views[f]]
+        if not changed:
+            return True
+        if self._snapshots:
+            return False
+        place = self.place
+        self._hub.leave(self)
+        own = ((feed, views[feed]) for feed, _ in self.interest.feeds)
+        self.interest = replace(
+            self.interest, views=tuple((feed, view) for feed, view in own if view)
+        )
+        self._lost = {**self._lost, **dict.fromkeys(changed, "access_changed")}
+        self.fall_behind(place)
+        return True
+
+    def absorb(self, other: "Part") -> bool:
+        """Takes over what another follows, if both stand at the same place."""
+        here, there = self.place.parts, other.place.parts
+        if self._absent or other._absent or {**here, **there} != {**there, **here}:
+            return False
+        self._hub.leave(self)
+        self._hub.leave(other)
+        other.level = False
+        other.stop()
+        both = _together(self.interest, other.interest)
+        self.interest = self._hub.join(self, both, Place({**here, **there}))
+        return True
+
+    def _cursor(self) -> str:
+        return self._socket.cursor
+
+    def _ref(self) -> Ref:
+        return self.request.ref
+
+    def _show_live(self) -> None:
+        """Left to the socket: one request can have several parts."""
+
+    def _join(self) -> None:
+        super()._join()
+        self._socket.settle()
+
+
+class WebSocket:
+    """What one client follows, and what is written to it.
+
+    ``period`` is in seconds, between heartbeats. ``close`` ends it, for the
+    reason that a goodbye gives.
+    """
+
+    def __init__(
+        self, *, session: str, outlet: Outlet, period: float, close: Callable[[str], None]
+    ) -> None:
+        self.session = session
+        self.parts: list[Part] = []
+        self._outlet = outlet
+        self._period = period
+        self._beaten = 0.0
+        self._close = close
+        self._ended = False
+
+    @property
+    def channels(self) -> set[str]:
+        """What it follows."""
+        return {name for part in self.parts for _, own in part.interest.feeds for name in own}
+
+    @property
+    def cursor(self) -> str:
+        """Up to where everything has been given on all channels.
+
+        A watcher's part is held back by the channel that stands furthest behind, and is left
+        out while one of them stands nowhere yet.
+        """
+        places: dict[str, str | None] = {}
+        for part in self.parts:
+            for feed, _ in part.interest.feeds:
+                here = part.position(feed)
+                other = places.get(feed.tag, here)
+                places[feed.tag] = None if here is None or other is None else min(here, other)
+        return Place({tag: where for tag, where in places.items() if where}).cursor
+
+    def tell(self, name: str, ref: Ref = None, **data: Any) -> None:
+        """Writes an event; it repeats the ref of what it answers."""
+        named = {} if ref is None else {"ref": ref}
+        self._outlet.write(frames.event(WEBSOCKET, name, {**named, **data}))
+
+    async def drained(self) -> None:
+        """Waits until the client has taken most of what was written."""
+        await self._outlet.drained(lambda: False)
+
+    def narrow(self, channels: Collection[str]) -> None:
+        """Follows these channels no longer: nothing of them is written any more."""
+        for part in self.parts:
+            part.narrow(channels)
+        self.settle()
+
+    def drop(self, part: Part) -> list[str]:
+        """Follows the channels of a part no longer; their names."""
+        names = [name for _, own in part.interest.feeds for name in own]
+        part.stop()
+        self.settle()
+        return names
+
+    def settle(self) -> None:
+        """Says ``live`` where it is due, and joins the parts that stand at the same place."""
+        self.parts = [part for part in self.parts if not part.stopped]
+        for request in {part.request for part in self.parts if not part.request.live}:
+            if all(part.caught_up for part in self.parts if part.request is request):
+                request.live = True
+                self._outlet.write(frames.live(WEBSOCKET, self.cursor, request.ref))
+        level = [part for part in self.parts if part.level]
+        for part in level[1:]:
+            level[0].absorb(part)
+        self.parts = [part for part in self.parts if not part.stopped]
+        # The hub knows the whole cursor only where there is one part.
+        period = self._period if len(self.parts) == 1 else math.inf
+        for part in self.parts:
+            part.period = period
+
+    # What is asked of every connection.
+
+    def end(self, code: str, *, reconnect: bool, delay: int) -> None:
+        """Says goodbye (the delay in ms), and closes."""
+        if self._ended:
+            return
+        self._ended = True
+        for part in self.parts:
+            part.stop()
+        self.settle()
+        self._outlet.write(frames.bye(WEBSOCKET, code, reconnect=reconnect, delay=delay))
+        self._close(code)
+
+    def abort(self) -> None:
+        """Cuts the TCP connection without a word."""
+        self._outlet.abort()
+
+    def check(self, now: float, patience: float) -> None:
+        """Cuts a client that takes nothing; gives heartbeats where the hub gives none."""
+        if now - self._outlet.stuck_since(now) > patience:
+            self.abort()
+            return
+        self.settle()  # parts that were ahead may have been passed
+        alone = len(self.parts) == 1 and self.parts[0].level
+        if self.parts and not alone and self._beaten + self._period <= now:
+            self._beaten = now
+            if not self._outlet.full:
+                self._outlet.write(frames.heartbeat(WEBSOCKET, self.cursor))
+
+
+def _together(one: Interest, other: Interest) -> Interest:
+    by_feed = {feed: set(own) for feed, own in one.feeds}
+    for feed, own in other.feeds:
+        by_feed.setdefault(feed, set()).update(own)
+    feeds = sorted(by_feed.items(), key=lambda each: each[0].tag)
+    views = {**dict(one.views), **dict(other.views)}
+    return Interest(
+        tuple((feed, tuple(sorted(own))) for feed, own in feeds), one.wire, tuple(views.items())
+    )
