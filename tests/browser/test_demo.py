@@ -139,9 +139,7 @@ async def test_what_happens_while_the_connection_is_cut_is_replayed_exactly(
     assert Counter(row["op"] for row in rows[known:]) == {"update": 3, "delete": 1, "insert": 1}
     assert all(row["badges"] == ["replayed"] for row in rows[known:])
     assert await boards.ann.count("replayed") == 10, "five changes, and the event of each"
-    await expect(boards.ann.node.locator(".notice").first).to_have_text(
-        "5 missed changes replayed"
-    )
+    await expect(boards.ann.node.locator(".notice").first).to_have_text("5 missed changes replayed")
 
 
 async def test_a_write_without_a_connection_is_rolled_back(boards: DemoPage) -> None:
