@@ -10,7 +10,7 @@ import { Subscription } from "./subscription.js";
  * What a model needs of its bridge.
  * @typedef {{
  *   freeze: boolean,
- *   follow: (channel: string, since: string | undefined, listener: import("./types.js").Listener) => Subscription,
+ *   follow: (spec: import("./types.js").ModelSpec<any>, since: string | undefined, listener: import("./types.js").Listener) => Subscription,
  *   snapshot: (channel: string, signal: AbortSignal) => Promise<import("./types.js").Snapshot>,
  *   forget: (model: Model<any>) => void,
  * }} Owner
@@ -58,7 +58,8 @@ export class Bridge {
     const model = new Model(
       {
         freeze: this.#freeze,
-        follow: (channel, since, listener) => this.#follow(channel, listener, since),
+        follow: ({ channel, buffer }, since, listener) =>
+          new Subscription(this.#connection, channel, listener, since, buffer),
         snapshot: (channel, signal) =>
           this.#http.get(`/channels/${encodeURIComponent(channel)}/snapshot`, signal),
         forget: (/** @type {Model<any>} */ gone) => this.#models.delete(gone.channel),
@@ -81,7 +82,7 @@ export class Bridge {
   subscribe(channel, listener, { since } = {}) {
     this.#open();
     if (typeof channel !== "string" || !channel) throw needsChannel();
-    return this.#follow(channel, listener, since);
+    return new Subscription(this.#connection, channel, listener, since);
   }
 
   /** Lets the connection go until `resume`; models keep their state. */
@@ -102,11 +103,6 @@ export class Bridge {
   close() {
     for (const model of [...this.#models.values()]) model.dispose();
     this.#connection.close();
-  }
-
-  /** @param {string} channel @param {import("./types.js").Listener} listener @param {unknown} since */
-  #follow(channel, listener, since) {
-    return new Subscription(this.#connection, channel, listener, since);
   }
 
   #open() {

@@ -21,7 +21,9 @@ const TIMEOUT = 30_000;
 export class Model {
   #bridge;
   #spec;
+  /** @type {Store<T>} */
   #store;
+  /** @type {Mutations<T>} */
   #mutations;
   #waiters = new Waiters();
   /** @type {Map<string, Set<(event: any) => void>>} */
@@ -39,8 +41,6 @@ export class Model {
   #adrift = false;
   /** @type {import("./types.js").SyncResult<T> | undefined} */
   #initial;
-  /** @type {import("./types.js").MessageBuffer | undefined} */
-  #buffer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #idle;
   /** When resyncs were, for those that come too fast. @type {number[]} */
@@ -51,7 +51,6 @@ export class Model {
     this.#bridge = bridge;
     this.#spec = spec;
     this.#initial = spec.initial;
-    /** @type {Store<T>} */
     this.#store = new Store(spec.batch ?? "microtask");
     this.#mutations = new Mutations({
       apply: (/** @type {T} */ state, event) => this.#fold(state, [event]),
@@ -61,10 +60,6 @@ export class Model {
       unseen: () => this.#resync("timeout"),
       timeout: spec.timeout ?? TIMEOUT,
     });
-    this.#buffer = spec.buffer?.(
-      (messages) => this.#apply(messages),
-      () => this.#lost("gap"),
-    );
     /** The model's channel. */
     this.channel = spec.channel;
     this.subscribe = this.subscribe.bind(this);
@@ -73,12 +68,12 @@ export class Model {
 
   // What the application reads.
 
-  /** The state with pending writes in it; undefined until it is fetched. */
+  /** The state with pending writes in it; undefined until it is fetched. @returns {T | undefined} */
   get data() {
     return this.#store.snapshot.data;
   }
 
-  /** The state as the database has it; undefined until it is fetched. */
+  /** The state as the database has it; undefined until it is fetched. @returns {T | undefined} */
   get confirmed() {
     return this.#store.snapshot.confirmed;
   }
@@ -109,7 +104,7 @@ export class Model {
   /** @type {string | undefined} */
   #pausedAt;
 
-  /** All of the above as one object, the same until something changes. */
+  /** All of the above as one object, the same until something changes. @returns {import("./types.js").ModelSnapshot<T>} */
   getSnapshot() {
     return this.#store.snapshot;
   }
@@ -125,8 +120,7 @@ export class Model {
     this.#living();
     if (typeof listener !== "function") throw invalid("subscribe: expected a function");
     clearTimeout(this.#idle);
-    const end = this.#store.subscribe(listener, confirmed);
-    if (immediate) queueMicrotask(() => call(() => listener(this.#store.snapshot)));
+    const end = this.#store.subscribe(listener, confirmed, immediate);
     if (this.state === "initialized") this.#resync("initial").catch(() => {});
     return () => {
       if (end() && !this.#store.size) this.#rest();
@@ -247,7 +241,6 @@ export class Model {
   #resync(reason, error) {
     this.#living();
     this.#subscription?.hold();
-    this.#buffer?.clear();
     const before = this.#run;
     /** @type {Run<T>} */
     const run = (this.#run = new Run());
@@ -315,8 +308,8 @@ export class Model {
   /** @param {string | undefined} cursor */
   #follow(cursor) {
     if (this.#subscription) return this.#subscription.seek(cursor);
-    this.#subscription = this.#bridge.follow(this.channel, cursor, {
-      messages: (messages) => (this.#buffer ? this.#buffer.push(messages) : this.#apply(messages)),
+    this.#subscription = this.#bridge.follow(this.#spec, cursor, {
+      messages: (messages) => this.#apply(messages),
       moved: () => this.#moved(),
       live: () => this.#live(),
       stale: () => this.#stale(),
@@ -337,7 +330,6 @@ export class Model {
     this.#pausedAt = this.cursor;
     this.#subscription?.close();
     this.#subscription = undefined;
-    this.#buffer?.clear();
     this.#stale();
   }
 

@@ -6,13 +6,18 @@ import { call } from "./report.js";
 /** Milliseconds between two tellings while a replay goes on. */
 const REPLAY = 1000;
 
+/**
+ * @template T
+ * @typedef {{ listener: (snapshot: import("./types.js").ModelSnapshot<T>) => void, confirmed: boolean, due: boolean }} Entry
+ */
+
 /** @template T */
 export class Store {
   /** @type {import("./types.js").ModelSnapshot<T>} */
   #current;
   /** @type {import("./types.js").ModelSnapshot<T>} */
   #told;
-  /** @type {Set<{ listener: (snapshot: import("./types.js").ModelSnapshot<T>) => void, confirmed: boolean }>} */
+  /** @type {Set<Entry<T>>} */
   #listeners = new Set();
   #batch;
   /** The paces at which a telling is due already. @type {Set<unknown>} */
@@ -65,10 +70,12 @@ export class Store {
   /**
    * @param {(snapshot: import("./types.js").ModelSnapshot<T>) => void} listener
    * @param {boolean} confirmed only when confirmed data has changed
+   * @param {boolean} immediate also with what there is now, if nothing else tells it
    */
-  subscribe(listener, confirmed) {
-    const entry = { listener, confirmed };
+  subscribe(listener, confirmed, immediate) {
+    const entry = { listener, confirmed, due: immediate };
     this.#listeners.add(entry);
+    if (immediate) queueMicrotask(() => entry.due && this.#call(entry));
     return () => this.#listeners.delete(entry);
   }
 
@@ -90,8 +97,14 @@ export class Store {
     this.#told = now;
     for (const entry of [...this.#listeners]) {
       if (entry.confirmed && now.confirmed === before.confirmed) continue;
-      if (this.#listeners.has(entry)) call(() => entry.listener(now));
+      this.#call(entry);
     }
+  }
+
+  /** @param {Entry<T>} entry */
+  #call(entry) {
+    entry.due = false;
+    if (this.#listeners.has(entry)) call(() => entry.listener(this.#current));
   }
 
   clear() {

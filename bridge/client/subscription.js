@@ -9,6 +9,8 @@ const MOST_HELD = 10_000;
 export class Subscription {
   /** @type {import("./cursor.js").Parts | undefined} what has come; undefined: nothing before `live` counts */
   #parts;
+  /** @type {import("./cursor.js").Parts} */
+  #begun = new Map();
   /** @type {import("./types.js").Message[]} */
   #queue = [];
   #scheduled = false;
@@ -17,6 +19,7 @@ export class Subscription {
   #holding = false;
   #overflown = false;
   #replay = true;
+  #buffer;
   #connection;
   #listener;
 
@@ -25,12 +28,21 @@ export class Subscription {
    * @param {string} channel
    * @param {import("./types.js").Listener} listener
    * @param {unknown} [since]
+   * @param {import("./types.js").BufferFactory} [buffer] for a source that is not in order
    */
-  constructor(connection, channel, listener, since) {
+  constructor(connection, channel, listener, since, buffer) {
     this.channel = channel;
     this.#connection = connection;
     this.#listener = guarded(listener);
     this.#parts = since === undefined ? undefined : parse(cursorOf(since));
+    this.#begin(this.#parts);
+    this.#buffer = buffer?.(
+      (messages) => {
+        for (const message of messages) this.#accept(message);
+        this.#schedule();
+      },
+      () => this.lost("gap"),
+    );
     /** The first stream whose frames count. */
     this.serial = 0;
     connection.add(this);
@@ -53,6 +65,7 @@ export class Subscription {
 
   /** Ends it; nothing is told any more. */
   close() {
+    this.#buffer?.clear();
     this.#queue = [];
     this.#connection.remove(this);
   }
@@ -73,8 +86,17 @@ export class Subscription {
     const position = message.id.slice(9);
     const mark = parts.get(tag) ?? parts.get("");
     if (mark === undefined) return this.#stranger(message.id);
-    if (position <= mark) return;
-    if (parts.size === 1 && parts.has(tag)) parts.set(tag, position);
+    if (this.#buffer) {
+      if (isAfter(message.id, this.#begun)) this.#buffer.push(message);
+    } else if (position > mark) this.#accept(message);
+  }
+
+  /** @param {import("./types.js").Message} message */
+  #accept(message) {
+    const tag = message.id.slice(0, 8);
+    const position = message.id.slice(9);
+    const parts = this.#parts;
+    if (parts?.size === 1 && parts.has(tag)) parts.set(tag, max(position, parts.get(tag) ?? ""));
     else this.#parts = new Map([[tag, position]]);
     this.#queue.push(message);
     if (this.#holding && this.#queue.length > MOST_HELD) {
@@ -91,6 +113,7 @@ export class Subscription {
 
   /** Everything up to a cursor has come. @param {string} cursor */
   moved(cursor) {
+    this.#buffer?.flush();
     this.#advance(parse(cursor));
     this.flush();
     this.#listener.moved?.();
@@ -164,6 +187,8 @@ export class Subscription {
    */
   seek(cursor) {
     const to = cursor === undefined ? undefined : parse(cursor);
+    this.#buffer?.flush();
+    this.#begin(to);
     const kept = this.#holding && !this.#overflown && reaches(this.#heldFrom, to);
     this.#holding = false;
     if (kept && to) {
@@ -177,6 +202,12 @@ export class Subscription {
     this.#parts = to;
     this.#replay = true;
     this.#connection.reopen(this);
+  }
+
+  /** What is ordered before it never counts, in whichever order it comes. @param {import("./cursor.js").Parts | undefined} from */
+  #begin(from) {
+    this.#begun = new Map(from);
+    this.#buffer?.clear();
   }
 
   /** Nothing up to a cursor counts any more. @param {import("./cursor.js").Parts} to */

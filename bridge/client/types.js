@@ -230,9 +230,9 @@
  * }} ModelSpec
  */
 
-/** @typedef {(emit: (messages: readonly Message[]) => void, resync: () => void) => MessageBuffer} BufferFactory */
+/** @typedef {(emit: (messages: readonly Message[]) => void, lost: () => void) => MessageBuffer} BufferFactory */
 
-/** @typedef {{ push: (messages: readonly Message[]) => void, clear: () => void }} MessageBuffer */
+/** @typedef {{ push: (message: Message) => void, flush: () => void, clear: () => void }} MessageBuffer */
 
 /**
  * One immutable picture of a model; the same object until something changes. `data` has the
