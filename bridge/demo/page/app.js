@@ -11,6 +11,10 @@ const names = alone ? [alone] : ["Ann", "Ben"];
 const windows = names.map((name) => new BoardWindow(name, "launch"));
 const wide = !matchMedia("(max-width: 860px)").matches;
 
+if (alone) {
+  find(document, ".top p").textContent = "What happens here shows in every other window.";
+  find(document, ".top a").hidden = true;
+}
 for (const { node } of windows) {
   find(node, "details").toggleAttribute("open", wide);
   find(document, "main").append(node);
