@@ -116,6 +116,7 @@ class _Conversation:
 
     async def _read(self) -> None:
         async for message in self._response:
+            await asyncio.sleep(0)  # others first: one client may have sent a thousand frames
             await self._socket.drained()  # who does not read is not read
             if message.type is WSMsgType.TEXT:
                 await self._hear(message.data)
@@ -144,8 +145,10 @@ class _Conversation:
         await self._closed(code, error.code)
 
     def _tell(self, error: RequestError, ref: Ref, channels: Iterable[str] = ()) -> None:
-        ended = {"channels": list(channels)} if channels else {}
-        self._socket.tell("error", ref, code=error.code, detail=str(error), **ended)
+        about: dict[str, object] = {"channels": list(channels)} if channels else {}
+        if error.channel is not None:
+            about["channel"] = error.channel
+        self._socket.tell("error", ref, code=error.code, detail=str(error), **about)
 
     async def _do(self, frame: ClientFrame) -> None:
         match frame:
@@ -205,7 +208,8 @@ class _Conversation:
                 state=state,
             )
         except BadCursor as error:
-            raise BadCursor(f"since of channel {next(iter(feeds))!r}: {error}") from error
+            channel = next(iter(feeds))
+            raise BadCursor(f"since of channel {channel!r}: {error}", channel=channel) from error
 
     async def _serve(self, part: Part) -> None:
         try:
