@@ -47,7 +47,7 @@ async def _serve(uri: str, port: int) -> None:
         troubled = Trouble(client[DATABASE][OUTBOX]).before(Backend(client).routes())
         service = Service(
             _configuration(uri, port),
-            routes=lambda _: [*page_routes(), *troubled],
+            routes=[*page_routes(), *troubled],
             announce=lambda url: click.secho(f"\n  Open {url}/  (Ctrl-C ends it)\n", bold=True),
         )
         await service.run()
