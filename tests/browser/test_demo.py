@@ -105,6 +105,18 @@ async def test_what_is_refused_is_rolled_back_and_said(
     assert await boards.ben.rows() == []
 
 
+async def test_what_was_built_on_a_refused_write_goes_with_it(boards: DemoPage) -> None:
+    before = await boards.demo.columns("launch")
+    await boards.ann.trouble(latency="700", refuse="answer")
+    await boards.ann.press("Record the demo", "ArrowRight", "ArrowRight", "ArrowUp")
+    await expect(boards.ann.card_in("done", "Record the demo")).to_be_visible()
+    await boards.ann.trouble()  # for those that wait for the first one
+
+    await boards.ann.says("was not saved. Refused, as you asked for")
+    await assert_all_show(boards, before)
+    assert await boards.ann.node.locator(".toast").count() == 1
+
+
 async def test_who_is_first_wins_and_the_other_is_told(boards: DemoPage) -> None:
     await boards.ann.trouble(latency="3000")
     await boards.ann.press("Record the demo", "ArrowRight")

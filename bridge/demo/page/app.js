@@ -9,14 +9,14 @@ const asked = new URLSearchParams(location.search);
 const alone = asked.get("as")?.replaceAll(/[^\w ]/g, "").slice(0, 20);
 const names = alone ? [alone] : ["Ann", "Ben"];
 const windows = names.map((name) => new BoardWindow(name, "launch"));
-const wide = !matchMedia("(max-width: 860px)").matches;
+const roomy = matchMedia("(min-width: 701px) and (min-height: 600px)").matches;
 
 if (alone) {
   find(document, ".top p").textContent = "What happens here shows in every other window.";
   find(document, ".top a").hidden = true;
 }
 for (const { node } of windows) {
-  find(node, "details").toggleAttribute("open", wide);
+  find(node, "details").toggleAttribute("open", roomy);
   find(document, "main").append(node);
 }
 

@@ -29,7 +29,7 @@ export class Board {
   #told;
   #changes;
   #events;
-  /** @type {Map<string, { cancel: () => void, why?: string }>} */
+  /** @type {Map<string, { key: string, cancel: () => void, why: string, told: boolean }>} */
   #writes = new Map();
 
   /**
@@ -120,14 +120,25 @@ export class Board {
       position: ({ position }) => position,
     });
     const id = mutation.mutationId;
-    const write = { cancel: mutation.cancel, why: "" };
+    const write = { key: task._id, cancel: mutation.cancel, why: "", told: false };
     this.#writes.set(id, write);
     mutation.confirmed
       .catch((/** @type {MutationError} */ { code, message, cause }) => {
+        if (code === "disposed" || write.told) return;
         const why = write.why || (cause instanceof Error ? cause.message : message);
-        if (code !== "disposed") this.#told.undone(task, { code, why });
+        this.#told.undone(task, { code, why });
+        this.#undo(task._id);
       })
       .finally(() => this.#writes.delete(id));
+  }
+
+  /** Writes that built on one that failed go with it. @param {string} key */
+  #undo(key) {
+    for (const write of this.#writes.values()) {
+      if (write.key !== key) continue;
+      write.told = true;
+      write.cancel();
+    }
   }
 
   /** A write that was accepted and then refused. @param {Message} message */

@@ -197,7 +197,7 @@ export class BoardWindow {
   #undone(task, { code, why }) {
     const lost = code === "conflict" || / was first$/.test(why);
     this.#toasts.say(`“${task.title}” was not saved. ${why}.`, lost ? "lost" : "bad");
-    this.#columns.card(task._id)?.shake();
+    requestAnimationFrame(() => this.#columns.card(task._id)?.shake());
   }
 
   /**
