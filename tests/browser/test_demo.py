@@ -201,7 +201,9 @@ async def test_a_colleague_moves_something_within_five_seconds(boards: DemoPage)
     await boards.page.get_by_role("switch", name="Colleague").set_checked(False)
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (844, 390), (390, 844), (320, 568)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(1280, 800), (844, 390), (720, 600), (390, 844), (320, 568)]
+)
 async def test_it_fits_on_laptop_and_phone(boards: DemoPage, width: int, height: int) -> None:
     await boards.page.set_viewport_size({"width": width, "height": height})
     await boards.page.reload()
