@@ -14,7 +14,6 @@ const KEYS = {
   ArrowUp: "up",
   ArrowDown: "down",
   Delete: "remove",
-  Backspace: "remove",
 };
 const TONES = ["blue", "green", "amber", "violet", "pink", "grey"];
 const names = Object.keys(COLUMNS);
