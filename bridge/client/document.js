@@ -4,13 +4,15 @@ import { applyMessage, isGone, needsDocument } from "./apply.js";
 import { BridgeError } from "./errors.js";
 import { keyText, mustSync } from "./keys.js";
 
+/** @import { AutomaticMerge, Entry } from "./types.js" */
+
 /**
  * The state is the channel's document, or null where there is none.
  * @template T
  * @param {{ key?: any, placeholder?: (key: any, reason: string) => T }} [options] `key`: the only
  *   document that counts, where the channel has more than one; `placeholder`: what stands for a
  *   document that the bridge could not send (by default null)
- * @returns {import("./types.js").AutomaticMerge<T | null>}
+ * @returns {AutomaticMerge<T | null>}
  */
 export function document({ key, placeholder } = {}) {
   const wanted = key === undefined ? undefined : keyText({ key });
@@ -44,7 +46,7 @@ export function document({ key, placeholder } = {}) {
   }
 
   return Object.assign(merge, {
-    /** @param {readonly import("./types.js").Entry[]} entries @returns {T | null} */
+    /** @param {readonly Entry[]} entries @returns {T | null} */
     state(entries) {
       const entry = entries.find(counts);
       if (!entry) return null;

@@ -3,6 +3,8 @@
 import { parsed } from "./fetch.js";
 import { bearer, failure, streamQuery, unreachable } from "./http.js";
 
+/** @import { StreamRequest, StreamSink, Transport } from "./types.js" */
+
 const NAMES = ["message", "ready", "live", "resync", "heartbeat", "bye"];
 
 /**
@@ -10,7 +12,7 @@ const NAMES = ["message", "ready", "live", "resync", "heartbeat", "bye"];
  * at its first error and opened anew, with the cursor in the URL: what it does by itself forgets
  * the cursor when it gives up, and does not tell why.
  * @param {typeof EventSource} [Source] the global one
- * @returns {import("./types.js").Transport}
+ * @returns {Transport}
  */
 export function eventSource(Source = globalThis.EventSource) {
   return (request, sink) => {
@@ -31,7 +33,7 @@ export function eventSource(Source = globalThis.EventSource) {
   };
 }
 
-/** @param {EventSource} source @param {import("./types.js").StreamSink} sink @param {() => Promise<any>} why */
+/** @param {EventSource} source @param {StreamSink} sink @param {() => Promise<any>} why */
 function listen(source, sink, why) {
   for (const name of NAMES) {
     source.addEventListener(name, ({ data }) => {
@@ -55,7 +57,7 @@ function listen(source, sink, why) {
   };
 }
 
-/** @param {import("./types.js").StreamRequest} request @param {AbortSignal} signal */
+/** @param {StreamRequest} request @param {AbortSignal} signal */
 async function address(request, signal) {
   const token = request.token && (await ticket(request, request.token, signal));
   return `${request.url}/sse?${streamQuery(request, { since: request.since, access_token: token })}`;
@@ -63,7 +65,7 @@ async function address(request, signal) {
 
 /**
  * A token for the URL: a ticket, or the token itself where the bridge signs none (404).
- * @param {import("./types.js").StreamRequest} request @param {string} token @param {AbortSignal} signal
+ * @param {StreamRequest} request @param {string} token @param {AbortSignal} signal
  */
 async function ticket({ url, fetch, credentials }, token, signal) {
   const response = await reach(() =>
@@ -74,7 +76,7 @@ async function ticket({ url, fetch, credentials }, token, signal) {
   return (await response.json()).ticket;
 }
 
-/** EventSource hides the status of a refusal: the same request shows it. @param {import("./types.js").StreamRequest} request @param {string} url @param {AbortSignal} signal */
+/** EventSource hides the status of a refusal: the same request shows it. @param {StreamRequest} request @param {string} url @param {AbortSignal} signal */
 async function whyClosed({ fetch, credentials }, url, signal) {
   const ended = new AbortController();
   signal.addEventListener("abort", () => ended.abort());
@@ -83,7 +85,7 @@ async function whyClosed({ fetch, credentials }, url, signal) {
   );
   if (!response.ok) throw await failure(response);
   ended.abort();
-  return unreachable(undefined);
+  return unreachable();
 }
 
 /** @param {() => Promise<Response>} ask */

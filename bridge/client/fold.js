@@ -2,11 +2,13 @@
 
 import { BridgeError, MergeError } from "./errors.js";
 
+/** @import { AutomaticMerge, ConfirmedEvent, Merge, OptimisticEvent } from "./types.js" */
+
 /**
  * @template T
- * @param {import("./types.js").Merge<T> | import("./types.js").AutomaticMerge<T>} merge
+ * @param {Merge<T> | AutomaticMerge<T>} merge
  * @param {T} state
- * @param {readonly (import("./types.js").ConfirmedEvent | import("./types.js").OptimisticEvent)[]} events
+ * @param {readonly (ConfirmedEvent | OptimisticEvent)[]} events
  * @param {boolean} freeze whether states must show that they were changed in place
  * @returns {T}
  * @throws {BridgeError} what an automatic merge says, or MergeError

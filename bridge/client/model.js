@@ -1,24 +1,30 @@
 // A channel's state: fetched, kept up to date, and with the application's own writes laid over it.
 
 import { positionOf } from "./cursor.js";
-import { BridgeError, MergeError, PatchError } from "./errors.js";
+import { Emitter } from "./emitter.js";
+import { BridgeError, MergeError, PatchError, invalid } from "./errors.js";
 import { deepFreeze, fold } from "./fold.js";
 import { Mutations } from "./mutations.js";
-import { call } from "./report.js";
-import { backoff } from "./retry.js";
+import { Origin } from "./origin.js";
+import { Reading } from "./reading.js";
 import { Run } from "./run.js";
 import { stateOf } from "./state.js";
 import { Store } from "./store.js";
 import { Subscription } from "./subscription.js";
 import { Waiters } from "./waiters.js";
 
+/** @import { Owner } from "./bridge.js" */
+/** @import { State } from "./state.js" */
+/** @import { Change, Cursor, Message, ModelSnapshot, ModelSpec, ModelState, MutateOptions, Mutation, SyncReason, SyncResult, Timestamp } from "./types.js" */
+
 const TIMEOUT = 30_000;
 
 /**
  * A model follows one channel. Make it with `bridge.model(spec)`.
  * @template T
+ * @extends {Reading<T>}
  */
-export class Model {
+export class Model extends Reading {
   #bridge;
   #spec;
   /** @type {Store<T>} */
@@ -26,74 +32,46 @@ export class Model {
   /** @type {Mutations<T>} */
   #mutations;
   #waiters = new Waiters();
-  /** @type {Map<string, Set<(event: any) => void>>} */
-  #listeners = new Map();
+  #events = new Emitter();
+  /** @type {Origin<T>} */
+  #origin;
   /** @type {Subscription | undefined} */
   #subscription;
-  /** The fetching that goes on, until the model is ready. @type {Run<T> | undefined} */
+  /** The fetching that goes on, until the model is ready. @type {Run | undefined} */
   #run;
-  /** @type {any[]} */
-  #params = [];
   /** What the confirmed state contains. */
   #position = "";
   #fetched = false;
   /** Whether nobody knows where the state stands. */
   #adrift = false;
-  /** @type {import("./types.js").SyncResult<T> | undefined} */
+  /** @type {SyncResult<T> | undefined} */
   #initial;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #idle;
-  /** When resyncs were, for those that come too fast. @type {number[]} */
-  #resyncs = [];
+  /** Where the channel was let go. @type {string | undefined} */
+  #pausedAt;
 
-  /** @param {import("./bridge.js").Owner} bridge @param {import("./types.js").ModelSpec<T>} spec */
+  /** @param {Owner} bridge @param {ModelSpec<T>} spec */
   constructor(bridge, spec) {
+    /** @type {Store<T>} */
+    const store = new Store(spec.batch ?? "microtask");
+    super(store);
+    this.#store = store;
     this.#bridge = bridge;
     this.#spec = spec;
+    this.#origin = new Origin(spec, bridge.snapshot);
     this.#initial = spec.initial;
-    this.#store = new Store(spec.batch ?? "microtask");
     this.#mutations = new Mutations({
       apply: (/** @type {T} */ state, event) => this.#fold(state, [event]),
       matches: spec.confirm ?? (({ mutationId }, event) => mutationId === event.mutationId),
       changed: () => this.#commit(),
-      settled: (pending) => this.#emit("mutation", pending),
+      settled: (pending) => this.#events.emit("mutation", pending),
       unseen: () => this.#resync("timeout"),
       timeout: spec.timeout ?? TIMEOUT,
     });
     /** The model's channel. */
     this.channel = spec.channel;
     this.subscribe = this.subscribe.bind(this);
-    this.getSnapshot = this.getSnapshot.bind(this);
-  }
-
-  // What the application reads.
-
-  /** The state with pending writes in it; undefined until it is fetched. @returns {T | undefined} */
-  get data() {
-    return this.#store.snapshot.data;
-  }
-
-  /** The state as the database has it; undefined until it is fetched. @returns {T | undefined} */
-  get confirmed() {
-    return this.#store.snapshot.confirmed;
-  }
-
-  get state() {
-    return this.#store.snapshot.state;
-  }
-
-  /** Whether the database may be further than the state. */
-  get isStale() {
-    return this.#store.snapshot.isStale;
-  }
-
-  /** The writes that wait for confirmation, oldest first. */
-  get pending() {
-    return this.#store.snapshot.pending;
-  }
-
-  get error() {
-    return this.#store.snapshot.error;
   }
 
   /** Where the state stands, to be stored with it for `initial`; undefined before it is known. */
@@ -101,17 +79,11 @@ export class Model {
     return this.#subscription?.cursor ?? this.#pausedAt;
   }
 
-  /** @type {string | undefined} */
-  #pausedAt;
-
-  /** All of the above as one object, the same until something changes. @returns {import("./types.js").ModelSnapshot<T>} */
-  getSnapshot() {
-    return this.#store.snapshot;
-  }
+  // What the application asks for.
 
   /**
    * Tells a listener of changes, once for each batch of them. The first subscriber starts the model.
-   * @param {(snapshot: import("./types.js").ModelSnapshot<T>) => void} listener
+   * @param {(snapshot: ModelSnapshot<T>) => void} listener
    * @param {{ confirmed?: boolean, immediate?: boolean }} [options] `confirmed`: only where
    *   confirmed data has changed; `immediate`: also once with what there is now
    * @returns {() => void} ends it
@@ -135,15 +107,8 @@ export class Model {
    * @returns {() => void} ends it
    */
   on(type, listener) {
-    if (typeof listener !== "function") throw invalid("on: expected a function");
-    const listeners = this.#listeners.get(type) ?? new Set();
-    this.#listeners.set(type, listeners.add(listener));
-    return () => {
-      listeners.delete(listener);
-    };
+    return this.#events.on(type, listener);
   }
-
-  // What the application asks for.
 
   /**
    * Fetches the state anew; what is there stays visible until then.
@@ -153,14 +118,14 @@ export class Model {
    */
   sync(...params) {
     this.#living();
-    if (params.length) this.#params = params;
+    if (params.length) this.#origin.params = params;
     return this.#resync(this.state === "initialized" ? "initial" : "manual");
   }
 
   /**
    * Waits until the confirmed state contains everything up to a position, until a condition on the
    * snapshot holds, or, without either, until the model is ready.
-   * @param {import("./types.js").Cursor | import("./types.js").Timestamp | ((snapshot: import("./types.js").ModelSnapshot<T>) => boolean)} [target]
+   * @param {Cursor | Timestamp | ((snapshot: ModelSnapshot<T>) => boolean)} [target]
    * @param {{ signal?: AbortSignal, timeout?: number }} [options] milliseconds
    * @returns {Promise<void>}
    * @throws {BridgeError} `timeout`, `cancelled` or `disposed`
@@ -177,12 +142,12 @@ export class Model {
   /**
    * Shows a write before the database has it, and sends it.
    * @template R
-   * @param {import("./types.js").Change} change
+   * @param {Change} change
    * @param {(context: { mutationId: string, signal: AbortSignal }) => Promise<R> | R} [send] not
    *   called where the change does not fit; left out where the write is sent elsewhere
-   * @param {import("./types.js").MutateOptions<R>} [options] `timeout` in milliseconds; `position`
+   * @param {MutateOptions<R>} [options] `timeout` in milliseconds; `position`
    *   finds the write's position in its answer; `serial`: writes of one name are sent one by one
-   * @returns {import("./types.js").Mutation<R>}
+   * @returns {Mutation<R>}
    * @throws {BridgeError} `invalid_argument` or `disposed`
    */
   mutate(change, send, options = {}) {
@@ -231,32 +196,36 @@ export class Model {
     this.#waiters.fail(gone);
     this.#store.tell();
     this.#store.clear();
-    this.#listeners.clear();
+    this.#events.clear();
     this.#bridge.forget(/** @type {Model<any>} */ (this));
   }
 
   // Fetching.
 
-  /** @param {import("./types.js").SyncReason} reason @param {BridgeError} [error] @returns {Promise<void>} */
+  /** @param {SyncReason} reason @param {BridgeError} [error] @returns {Promise<void>} */
   #resync(reason, error) {
     this.#living();
     this.#subscription?.hold();
     const before = this.#run;
-    /** @type {Run<T>} */
+    /** @type {Run} */
     const run = (this.#run = new Run());
     before?.follow(run);
     this.#become("syncing", error);
     this.#mutations.clock(false);
     this.#store.set({ isStale: true });
-    if (reason !== "initial") this.#emit("resync", reason);
+    if (reason !== "initial") this.#events.emit("resync", reason);
     this.#perform(run, reason);
     return run.done;
   }
 
-  /** @param {Run<T>} run @param {import("./types.js").SyncReason} reason */
+  /** @param {Run} run @param {SyncReason} reason */
   async #perform(run, reason) {
     try {
-      const state = this.#initial ? stateOf(this.#initial) : await this.#fetch(run, reason);
+      const state = this.#initial
+        ? stateOf(this.#initial)
+        : await this.#origin.fetch(reason, run.signal, this.#mutations.ids, (error) =>
+            this.#store.set({ error }),
+          );
       this.#initial = undefined;
       if (run === this.#run && !run.signal.aborted) this.#adopt(state);
     } catch (error) {
@@ -264,35 +233,7 @@ export class Model {
     }
   }
 
-  /** @param {Run<T>} run @param {import("./types.js").SyncReason} reason */
-  #fetch(run, reason) {
-    const { channel, sync, merge, retry = backoff() } = this.#spec;
-    const snapshot = () => this.#bridge.snapshot(channel, run.signal);
-    const automatic = /** @type {import("./types.js").AutomaticMerge<T>} */ (merge);
-    /** @param {number} attempt @returns {Promise<any>} */
-    const once = async (attempt) => {
-      if (!sync) {
-        const { documents, cursor } = await snapshot();
-        return { data: automatic.state(documents), cursor };
-      }
-      const pending = this.#mutations.ids;
-      return sync({ signal: run.signal, reason, attempt, pending, snapshot }, ...this.#params);
-    };
-    return run.fetch(once, {
-      retry,
-      crowded: reason !== "manual" && this.#crowded(),
-      failed: (error) => this.#store.set({ error }),
-    });
-  }
-
-  /** How many resyncs too many there were in the last minute. */
-  #crowded() {
-    const now = Date.now();
-    this.#resyncs = [...this.#resyncs.filter((at) => now - at < 60_000), now];
-    return Math.max(0, this.#resyncs.length - 5);
-  }
-
-  /** @param {import("./state.js").State<T>} state */
+  /** @param {State<T>} state */
   #adopt({ data, cursor, mutationIds }) {
     if (this.#bridge.freeze) deepFreeze(data);
     this.#fetched = true;
@@ -335,15 +276,21 @@ export class Model {
 
   // What the stream says.
 
-  /** @param {readonly import("./types.js").Message[]} messages */
+  /** @param {readonly Message[]} messages */
   #apply(messages) {
-    const events = messages.map((message) => ({ ...message, confirmed: /** @type {const} */ (true) }));
+    const events = messages.map((message) => ({
+      ...message,
+      confirmed: /** @type {const} */ (true),
+    }));
     const accepted = events.filter(({ rejected }) => !rejected);
     let state;
     try {
       state = this.#fold(/** @type {T} */ (this.confirmed), accepted);
     } catch (error) {
-      const wrong = error instanceof BridgeError ? error : new BridgeError("merge", "a message does not fit", { cause: error });
+      const wrong =
+        error instanceof BridgeError
+          ? error
+          : new BridgeError("merge", "a message does not fit", { cause: error });
       return void this.#resync(reasonOf(wrong), wrong).catch(() => {});
     }
     this.#mutations.came(events);
@@ -376,7 +323,7 @@ export class Model {
     if (this.#subscription) this.#store.replay(true);
   }
 
-  /** @param {import("./types.js").SyncReason} reason */
+  /** @param {SyncReason} reason */
   #lost(reason) {
     this.#resync(reason).catch(() => {});
   }
@@ -398,21 +345,17 @@ export class Model {
     this.#waiters.check();
   }
 
-  /** @param {import("./types.js").ModelState} current @param {BridgeError} [reason] */
+  /** @param {ModelState} current @param {BridgeError} [reason] */
   #become(current, reason) {
     const previous = this.state;
-    const error = current === "errored" ? reason : current === "ready" ? undefined : (reason ?? this.error);
+    const error =
+      current === "errored" ? reason : current === "ready" ? undefined : (reason ?? this.error);
     this.#store.set({ state: current, error });
     if (current === previous) return;
     const change = { current, previous, reason };
-    this.#emit("state", change);
-    this.#emit(current, change);
+    this.#events.emit("state", change);
+    this.#events.emit(current, change);
     this.#waiters.check();
-  }
-
-  /** @param {string} type @param {any} event */
-  #emit(type, event) {
-    for (const listener of [...(this.#listeners.get(type) ?? [])]) call(() => listener(event));
   }
 
   /** Nobody listens any more. */
@@ -431,8 +374,5 @@ function reasonOf(error) {
   if (error instanceof PatchError) return "patch";
   return error instanceof MergeError || error.code === "merge" ? "merge" : "gap";
 }
-
-/** @param {string} text */
-const invalid = (text) => new BridgeError("invalid_argument", text);
 
 const disposed = () => new BridgeError("disposed", "the model was disposed; make another one");

@@ -1,7 +1,10 @@
 // The writes that wait for the database: laid over the confirmed state, confirmed or rolled back.
 
-import { BridgeError } from "./errors.js";
+import { invalid } from "./errors.js";
 import { PendingMutation, acknowledged, checkAnswer, mutationError, randomId } from "./mutation.js";
+
+/** @import { MutationError } from "./errors.js" */
+/** @import { Change, ConfirmedEvent, MutateOptions, Mutation, MutationStatus, OptimisticEvent, Pending } from "./types.js" */
 
 /** Ids of writes that came back, for writes that are told of later than that. */
 const MOST_SEEN = 1000;
@@ -11,10 +14,10 @@ const SEEN_FOR = 300_000;
  * What a model gives: the state after an event, and what to do when something has changed.
  * @template T
  * @typedef {{
- *   apply: (state: T, event: import("./types.js").OptimisticEvent) => T,
- *   matches: (pending: import("./types.js").Pending, event: import("./types.js").ConfirmedEvent) => boolean,
+ *   apply: (state: T, event: OptimisticEvent) => T,
+ *   matches: (pending: Pending, event: ConfirmedEvent) => boolean,
  *   changed: () => void,
- *   settled: (pending: import("./types.js").Pending) => void,
+ *   settled: (pending: Pending) => void,
  *   unseen: () => Promise<void>,
  *   timeout: number,
  * }} Owner
@@ -54,11 +57,11 @@ export class Mutations {
   /**
    * Adds a write; it is sent once it is laid over the state.
    * @template R
-   * @param {import("./types.js").Change} change
+   * @param {Change} change
    * @param {((context: { mutationId: string, signal: AbortSignal }) => Promise<R> | R) | undefined} send
-   * @param {import("./types.js").MutateOptions<R>} options
-   * @param {(event: import("./types.js").OptimisticEvent) => void} check throws where it does not fit
-   * @returns {import("./types.js").Mutation<R>}
+   * @param {MutateOptions<R>} options
+   * @param {(event: OptimisticEvent) => void} check throws where it does not fit
+   * @returns {Mutation<R>}
    * @throws {BridgeError} `invalid_argument`
    */
   add(change, send, options, check) {
@@ -83,17 +86,17 @@ export class Mutations {
   /** @param {unknown} id */
   #free(id) {
     if (typeof id !== "string" || !id || id.length > 256) {
-      throw new BridgeError("invalid_argument", "mutationId: expected text of 1 to 256 characters");
+      throw invalid("mutationId: expected text of 1 to 256 characters");
     }
     if (this.ids.includes(id)) {
-      throw new BridgeError("invalid_argument", `mutationId ${id}: a write with this id is waiting already`);
+      throw invalid(`mutationId ${id}: a write with this id is waiting already`);
     }
     return id;
   }
 
   /**
    * @param {PendingMutation} pending @param {((context: any) => any) | undefined} send
-   * @param {import("./types.js").MutateOptions<any>} options @param {(event: import("./types.js").OptimisticEvent) => void} check
+   * @param {MutateOptions<any>} options @param {(event: OptimisticEvent) => void} check
    * @returns {Promise<any>}
    */
   #begin(pending, send, options, check) {
@@ -112,7 +115,7 @@ export class Mutations {
     return send ? this.#send(pending, send, options) : Promise.resolve();
   }
 
-  /** @param {PendingMutation} pending @param {(context: any) => any} send @param {import("./types.js").MutateOptions<any>} options */
+  /** @param {PendingMutation} pending @param {(context: any) => any} send @param {MutateOptions<any>} options */
   async #send(pending, send, { serial, position }) {
     const { mutationId, signal } = pending;
     try {
@@ -134,9 +137,11 @@ export class Mutations {
     const before = name === undefined ? undefined : this.#queues.get(name);
     const turn = before ? before.then(act) : new Promise((resolve) => resolve(act()));
     if (name === undefined) return turn;
-    const ended = turn.catch(() => {}).then(() => {
-      if (this.#queues.get(name) === ended) this.#queues.delete(name);
-    });
+    const ended = turn
+      .catch(() => {})
+      .then(() => {
+        if (this.#queues.get(name) === ended) this.#queues.delete(name);
+      });
     this.#queues.set(name, ended);
     return turn;
   }
@@ -151,7 +156,7 @@ export class Mutations {
 
   // What the stream says.
 
-  /** Messages that are in the confirmed state now, or reject. @param {readonly import("./types.js").ConfirmedEvent[]} events */
+  /** Messages that are in the confirmed state now, or reject. @param {readonly ConfirmedEvent[]} events */
   came(events) {
     for (const event of events) {
       if (event.mutationId !== undefined && !event.rejected) this.#note(event.mutationId);
@@ -166,7 +171,8 @@ export class Mutations {
   reached(position) {
     this.#position = position;
     for (const pending of [...this.#pending]) {
-      if (pending.position !== undefined && pending.position <= position) this.#settle(pending, "confirmed");
+      if (pending.position !== undefined && pending.position <= position)
+        this.#settle(pending, "confirmed");
     }
   }
 
@@ -208,7 +214,7 @@ export class Mutations {
     this.#owner.changed();
   }
 
-  /** @param {PendingMutation} pending @param {import("./types.js").MutationStatus} status @param {import("./errors.js").MutationError} [error] */
+  /** @param {PendingMutation} pending @param {MutationStatus} status @param {MutationError} [error] */
   #settle(pending, status, error) {
     this.#pending = this.#pending.filter((each) => each !== pending);
     pending.settle(status, error);

@@ -3,12 +3,14 @@
 import { Draft, has, indexOf, isContainer } from "./draft.js";
 import { PatchError } from "./errors.js";
 
+/** @import { Operation } from "./types.js" */
+
 /**
  * The document after a patch; the one before is not changed, and what the patch does not touch is
  * the same object in both.
  * @template T
  * @param {T} document
- * @param {readonly import("./types.js").Operation[]} patch
+ * @param {readonly Operation[]} patch
  * @returns {T}
  * @throws {PatchError} where an operation is none, does not fit, or would reach `__proto__`
  */

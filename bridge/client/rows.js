@@ -68,7 +68,8 @@ export class Rows {
 
   /** The document exists, but did not come. @param {string} name @param {any} event */
   miss(name, event) {
-    if (mustSync(event) && event.mode) throw new BridgeError("history_lost", `${name} did not come`);
+    if (mustSync(event) && event.mode)
+      throw new BridgeError("history_lost", `${name} did not come`);
     const { placeholder } = this.options;
     if (placeholder) this.place(name, placeholder(event.key, event.reason));
     else this.drop(name);

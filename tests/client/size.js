@@ -24,7 +24,10 @@ const parts = {
   core: await weigh('export { connect } from "./index.js"'),
   "with collection()": await weigh('export { connect, collection } from "./index.js"'),
   whole: await weigh('export * from "./index.js"'),
-  "whole, with every transport": await weigh('export * from "./index.js"; export * from "./websocket.js"; export * from "./eventsource.js"', ["react"]),
+  "whole, with every transport": await weigh(
+    'export * from "./index.js"; export * from "./websocket.js"; export * from "./eventsource.js"',
+    ["react"],
+  ),
 };
 for (const [name, { minified, gzip }] of Object.entries(parts)) {
   const limit = LIMITS[name] ? ` of at most ${LIMITS[name].toFixed(1)}` : "";
