@@ -84,7 +84,5 @@ export function compose(cursors) {
 
 /** @param {unknown} value */
 function notACursor(value) {
-  return invalid(
-    `${JSON.stringify(value)} is no cursor, nor a cluster time as 16 or 22 hex digits`,
-  );
+  return invalid(`${JSON.stringify(value)} is no cursor, and no cluster time of 16 hex digits`);
 }

@@ -1,8 +1,7 @@
 // A channel as one document.
 
 import { applyMessage, isGone, needsDocument } from "./apply.js";
-import { BridgeError } from "./errors.js";
-import { keyText, mustSync } from "./keys.js";
+import { gap, keyText, mustSync } from "./keys.js";
 
 /** @import { AutomaticMerge, Entry } from "./types.js" */
 
@@ -36,12 +35,12 @@ export function document({ key, placeholder } = {}) {
     if (!counts(event)) return state;
     if (isGone(event)) return null;
     if (event.mode === "ref") {
-      if (mustSync(event)) throw new BridgeError("history_lost", "the document did not come");
+      if (mustSync(event)) throw gap("the document");
       return stand(event);
     }
     if (!needsDocument(event)) return event.document === undefined ? state : event.document;
     if (placeholders.has(/** @type {any} */ (state))) return state;
-    if (state === null) throw new BridgeError("history_lost", "there is no document to change");
+    if (state === null) throw gap("the document");
     return applyMessage(state, event);
   }
 

@@ -15,7 +15,7 @@ export class BridgeError extends Error {
    */
   constructor(code, message, { cause, retryable = false } = {}) {
     super(message, cause === undefined ? undefined : { cause });
-    this.name = new.target.name;
+    this.name = `BridgeError (${code})`; // a minifier would change that of the class
     this.code = code;
     this.retryable = retryable;
   }

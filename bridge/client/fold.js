@@ -14,17 +14,18 @@ import { BridgeError, MergeError } from "./errors.js";
  * @throws {BridgeError} what an automatic merge says, or MergeError
  */
 export function fold(merge, state, events, freeze) {
-  if ("fold" in merge) return merge.fold(state, events);
-  for (const event of events) {
-    try {
-      state = merge(state, event);
-    } catch (cause) {
-      if (cause instanceof BridgeError) throw cause;
-      throw new MergeError("the merge function threw", { cause, event });
+  let at = events[0];
+  try {
+    if ("fold" in merge) return merge.fold(state, events);
+    for (const event of events) {
+      state = merge(state, (at = event));
+      if (freeze) deepFreeze(state);
     }
-    if (freeze) deepFreeze(state);
+    return state;
+  } catch (cause) {
+    if (cause instanceof BridgeError) throw cause;
+    throw new MergeError("the merge function threw", { cause, event: at });
   }
-  return state;
 }
 
 /** @template T @param {T} value @returns {T} */

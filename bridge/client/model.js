@@ -2,20 +2,19 @@
 
 import { positionOf } from "./cursor.js";
 import { Emitter } from "./emitter.js";
-import { BridgeError, MergeError, PatchError, invalid } from "./errors.js";
+import { BridgeError, invalid } from "./errors.js";
 import { deepFreeze, fold } from "./fold.js";
 import { Mutations } from "./mutations.js";
 import { Origin } from "./origin.js";
 import { Reading } from "./reading.js";
 import { Run } from "./run.js";
-import { stateOf } from "./state.js";
 import { Store } from "./store.js";
-import { Subscription } from "./subscription.js";
 import { Waiters } from "./waiters.js";
 
 /** @import { Owner } from "./bridge.js" */
 /** @import { State } from "./state.js" */
-/** @import { Change, Cursor, Message, ModelSnapshot, ModelSpec, ModelState, MutateOptions, Mutation, SyncReason, SyncResult, Timestamp } from "./types.js" */
+/** @import { Subscription } from "./subscription.js" */
+/** @import { Change, Message, ModelSpec, ModelState, MutateOptions, Mutation, SyncReason } from "./types.js" */
 
 const TIMEOUT = 30_000;
 
@@ -31,8 +30,8 @@ export class Model extends Reading {
   #store;
   /** @type {Mutations<T>} */
   #mutations;
-  #waiters = new Waiters();
-  #events = new Emitter();
+  #waiters;
+  #events;
   /** @type {Origin<T>} */
   #origin;
   /** @type {Subscription | undefined} */
@@ -44,8 +43,6 @@ export class Model extends Reading {
   #fetched = false;
   /** Whether nobody knows where the state stands. */
   #adrift = false;
-  /** @type {SyncResult<T> | undefined} */
-  #initial;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #idle;
   /** Where the channel was let go. @type {string | undefined} */
@@ -55,12 +52,22 @@ export class Model extends Reading {
   constructor(bridge, spec) {
     /** @type {Store<T>} */
     const store = new Store(spec.batch ?? "microtask");
-    super(store);
+    const events = new Emitter();
+    const waiters = new Waiters();
+    super({
+      store,
+      events,
+      waiters,
+      start: () => this.#start(),
+      alone: (alone) => this.#rest(alone),
+      position: () => this.#position,
+    });
     this.#store = store;
+    this.#events = events;
+    this.#waiters = waiters;
     this.#bridge = bridge;
     this.#spec = spec;
     this.#origin = new Origin(spec, bridge.snapshot);
-    this.#initial = spec.initial;
     this.#mutations = new Mutations({
       apply: (/** @type {T} */ state, event) => this.#fold(state, [event]),
       matches: spec.confirm ?? (({ mutationId }, event) => mutationId === event.mutationId),
@@ -71,7 +78,6 @@ export class Model extends Reading {
     });
     /** The model's channel. */
     this.channel = spec.channel;
-    this.subscribe = this.subscribe.bind(this);
   }
 
   /** Where the state stands, to be stored with it for `initial`; undefined before it is known. */
@@ -80,35 +86,6 @@ export class Model extends Reading {
   }
 
   // What the application asks for.
-
-  /**
-   * Tells a listener of changes, once for each batch of them. The first subscriber starts the model.
-   * @param {(snapshot: ModelSnapshot<T>) => void} listener
-   * @param {{ confirmed?: boolean, immediate?: boolean }} [options] `confirmed`: only where
-   *   confirmed data has changed; `immediate`: also once with what there is now
-   * @returns {() => void} ends it
-   */
-  subscribe(listener, { confirmed = false, immediate = false } = {}) {
-    this.#living();
-    if (typeof listener !== "function") throw invalid("subscribe: expected a function");
-    clearTimeout(this.#idle);
-    const end = this.#store.subscribe(listener, confirmed, immediate);
-    if (this.state === "initialized") this.#resync("initial").catch(() => {});
-    return () => {
-      if (end() && !this.#store.size) this.#rest();
-    };
-  }
-
-  /**
-   * Listens to `state` (or the name of one state: `{ current, previous, reason }`), `resync` (its
-   * reason) or `mutation` (a pending write whose status is another).
-   * @param {string} type
-   * @param {(event: any) => void} listener
-   * @returns {() => void} ends it
-   */
-  on(type, listener) {
-    return this.#events.on(type, listener);
-  }
 
   /**
    * Fetches the state anew; what is there stays visible until then.
@@ -123,23 +100,6 @@ export class Model extends Reading {
   }
 
   /**
-   * Waits until the confirmed state contains everything up to a position, until a condition on the
-   * snapshot holds, or, without either, until the model is ready.
-   * @param {Cursor | Timestamp | ((snapshot: ModelSnapshot<T>) => boolean)} [target]
-   * @param {{ signal?: AbortSignal, timeout?: number }} [options] milliseconds
-   * @returns {Promise<void>}
-   * @throws {BridgeError} `timeout`, `cancelled` or `disposed`
-   */
-  waitFor(target = ({ state }) => state === "ready", options) {
-    this.#living();
-    const test = typeof target === "function" ? target : undefined;
-    const position = test ? "" : positionOf(target);
-    const met = () => (test ? test(this.#store.snapshot) : this.#position >= position);
-    if (this.state === "initialized") this.#resync("initial").catch(() => {});
-    return this.#waiters.wait(met, options);
-  }
-
-  /**
    * Shows a write before the database has it, and sends it.
    * @template R
    * @param {Change} change
@@ -151,12 +111,9 @@ export class Model extends Reading {
    * @throws {BridgeError} `invalid_argument` or `disposed`
    */
   mutate(change, send, options = {}) {
-    this.#living();
-    if (typeof change !== "object" || change === null) throw invalid("mutate: expected a change");
-    if (this.state === "initialized") this.#resync("initial").catch(() => {});
-    return this.#mutations.add(change, send, options, (event) => {
-      if (this.#fetched) this.#fold(/** @type {T} */ (this.data), [event]);
-    });
+    this.#start();
+    if (Object(change) !== change) throw invalid("mutate: expected a change");
+    return this.#mutations.add(change, send, options);
   }
 
   /** Lets the channel go; the state stays as it is until `resume`. */
@@ -202,12 +159,17 @@ export class Model extends Reading {
 
   // Fetching.
 
+  /** Follows the channel, where that has not begun. */
+  #start() {
+    this.#living();
+    if (this.state === "initialized") this.#resync("initial");
+  }
+
   /** @param {SyncReason} reason @param {BridgeError} [error] @returns {Promise<void>} */
   #resync(reason, error) {
     this.#living();
     this.#subscription?.hold();
     const before = this.#run;
-    /** @type {Run} */
     const run = (this.#run = new Run());
     before?.follow(run);
     this.#become("syncing", error);
@@ -221,12 +183,8 @@ export class Model extends Reading {
   /** @param {Run} run @param {SyncReason} reason */
   async #perform(run, reason) {
     try {
-      const state = this.#initial
-        ? stateOf(this.#initial)
-        : await this.#origin.fetch(reason, run.signal, this.#mutations.ids, (error) =>
-            this.#store.set({ error }),
-          );
-      this.#initial = undefined;
+      const failed = (/** @type {BridgeError} */ error) => this.#store.set({ error });
+      const state = await this.#origin.fetch(reason, run.signal, this.#mutations.ids, failed);
       if (run === this.#run && !run.signal.aborted) this.#adopt(state);
     } catch (error) {
       if (run === this.#run && !run.signal.aborted) this.#fail(/** @type {BridgeError} */ (error));
@@ -254,7 +212,7 @@ export class Model extends Reading {
       moved: () => this.#moved(),
       live: () => this.#live(),
       stale: () => this.#stale(),
-      resync: (reason) => this.#lost(reason),
+      resync: (reason) => this.#resync(reason),
       error: (error) => this.#fail(error),
     });
   }
@@ -287,11 +245,8 @@ export class Model extends Reading {
     try {
       state = this.#fold(/** @type {T} */ (this.confirmed), accepted);
     } catch (error) {
-      const wrong =
-        error instanceof BridgeError
-          ? error
-          : new BridgeError("merge", "a message does not fit", { cause: error });
-      return void this.#resync(reasonOf(wrong), wrong).catch(() => {});
+      const wrong = /** @type {BridgeError} */ (error);
+      return void this.#resync(reasonOf(wrong), wrong);
     }
     this.#mutations.came(events);
     this.#commit(state);
@@ -321,11 +276,6 @@ export class Model extends Reading {
     this.#mutations.clock(false);
     this.#store.set({ isStale: true });
     if (this.#subscription) this.#store.replay(true);
-  }
-
-  /** @param {SyncReason} reason */
-  #lost(reason) {
-    this.#resync(reason).catch(() => {});
   }
 
   // State.
@@ -358,10 +308,11 @@ export class Model extends Reading {
     this.#waiters.check();
   }
 
-  /** Nobody listens any more. */
-  #rest() {
+  /** @param {boolean} alone whether nobody listens any more */
+  #rest(alone) {
     const { idle = Infinity } = this.#spec;
-    if (Number.isFinite(idle)) this.#idle = setTimeout(() => this.dispose(), idle);
+    clearTimeout(this.#idle);
+    if (alone && Number.isFinite(idle)) this.#idle = setTimeout(() => this.dispose(), idle);
   }
 
   #living() {
@@ -371,8 +322,7 @@ export class Model extends Reading {
 
 /** @param {BridgeError} error */
 function reasonOf(error) {
-  if (error instanceof PatchError) return "patch";
-  return error instanceof MergeError || error.code === "merge" ? "merge" : "gap";
+  return error.code === "patch" || error.code === "merge" ? error.code : "gap";
 }
 
 const disposed = () => new BridgeError("disposed", "the model was disposed; make another one");

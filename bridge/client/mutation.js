@@ -123,11 +123,8 @@ export function checkAnswer(result) {
 }
 
 /** @returns {string} an id that nobody else has; `randomUUID` is for secure contexts only */
-export function randomId() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+export const randomId = () =>
+  crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 /** @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code @param {string} mutationId @param {{ cause?: unknown, reason?: unknown }} [more] */
 export const mutationError = (code, mutationId, more) =>

@@ -60,17 +60,16 @@ export class Mutations {
    * @param {Change} change
    * @param {((context: { mutationId: string, signal: AbortSignal }) => Promise<R> | R) | undefined} send
    * @param {MutateOptions<R>} options
-   * @param {(event: OptimisticEvent) => void} check throws where it does not fit
    * @returns {Mutation<R>}
    * @throws {BridgeError} `invalid_argument`
    */
-  add(change, send, options, check) {
+  add(change, send, options) {
     const mutationId = this.#free(change?.mutationId ?? randomId());
     const timeout = options.timeout ?? this.#owner.timeout;
     const event = Object.freeze({ ...change, mutationId, confirmed: /** @type {const} */ (false) });
     const pending = new PendingMutation(event, timeout, () => this.#expire(pending, timeout));
     this.#pending.push(pending);
-    const sent = this.#begin(pending, send, options, check);
+    const sent = this.#begin(pending, send, options);
     sent.catch(() => {});
     return {
       mutationId,
@@ -89,30 +88,22 @@ export class Mutations {
       throw invalid("mutationId: expected text of 1 to 256 characters");
     }
     if (this.ids.includes(id)) {
-      throw invalid(`mutationId ${id}: a write with this id is waiting already`);
+      throw invalid(`mutationId ${id}: a write waits with this id`);
     }
     return id;
   }
 
-  /**
-   * @param {PendingMutation} pending @param {((context: any) => any) | undefined} send
-   * @param {MutateOptions<any>} options @param {(event: OptimisticEvent) => void} check
-   * @returns {Promise<any>}
-   */
-  #begin(pending, send, options, check) {
+  /** @param {PendingMutation} pending @param {((context: any) => any) | undefined} send @param {MutateOptions<any>} options */
+  async #begin(pending, send, options) {
     if (this.#wasSeen(pending.mutationId)) this.#settle(pending, "confirmed");
     else {
-      try {
-        check(pending.event);
-      } catch (cause) {
-        this.#rollBack(pending, "conflict", { cause });
-        return pending.confirmed;
-      }
       pending.clock(this.#running);
       this.#owner.settled(pending.view);
     }
     this.#owner.changed();
-    return send ? this.#send(pending, send, options) : Promise.resolve();
+    // What does not fit has been rolled back by now, and is not sent.
+    if (pending.status === "conflict") await pending.confirmed;
+    return send && this.#send(pending, send, options);
   }
 
   /** @param {PendingMutation} pending @param {(context: any) => any} send @param {MutateOptions<any>} options */
@@ -242,12 +233,8 @@ export class Mutations {
   #note(id) {
     this.#seen.delete(id);
     this.#seen.set(id, Date.now());
-    if (this.#seen.size > MOST_SEEN) {
-      for (const oldest of this.#seen.keys()) {
-        this.#seen.delete(oldest);
-        break;
-      }
-    }
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > MOST_SEEN) this.#seen.delete(oldest);
   }
 
   /** @param {string} id */

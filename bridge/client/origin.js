@@ -1,11 +1,13 @@
 // Where a model's state comes from: the application's own function, or the bridge.
 
-import { BridgeError } from "./errors.js";
 import { backoff } from "./retry.js";
-import { fetchState, pause } from "./state.js";
+import { fetchState, pause, stateOf } from "./state.js";
 
+/** @import { BridgeError } from "./errors.js" */
 /** @import { State } from "./state.js" */
 /** @import { AutomaticMerge, ModelSpec, Snapshot, SyncContext, SyncReason, SyncResult } from "./types.js" */
+
+const CROWD = backoff({ initial: 1000 });
 
 /** Resyncs in a minute that may follow one another at once. */
 const AT_ONCE = 5;
@@ -17,6 +19,7 @@ export class Origin {
   #snapshot;
   /** @type {number[]} */
   #resyncs = [];
+  #initial;
   /** What `sync` is called with after its context. @type {any[]} */
   params = [];
 
@@ -26,6 +29,7 @@ export class Origin {
    */
   constructor(spec, snapshot) {
     this.#spec = spec;
+    this.#initial = spec.initial;
     this.#snapshot = snapshot;
   }
 
@@ -39,10 +43,13 @@ export class Origin {
    * @throws {BridgeError}
    */
   async fetch(reason, signal, pending, failed) {
+    const initial = this.#initial;
+    this.#initial = undefined;
+    if (initial) return stateOf(initial);
     const { channel, sync = this.#ask, retry = backoff() } = this.#spec;
     const crowded = reason === "manual" ? 0 : this.#crowded();
     if (crowded > 0) {
-      await pause(Number(backoff({ initial: 1000 })(crowded, CROWDED)), signal);
+      await pause(Number(CROWD(crowded, /** @type {any} */ (undefined))), signal);
       signal.throwIfAborted();
     }
     const snapshot = () => this.#snapshot(channel, signal);
@@ -66,5 +73,3 @@ export class Origin {
     return this.#resyncs.length - AT_ONCE;
   }
 }
-
-const CROWDED = new BridgeError("sync", "the state is asked for again and again");

@@ -28,10 +28,7 @@ export class Store {
 
   /** @param {"microtask" | "frame" | "sync" | number} batch @throws {BridgeError} `invalid_argument` */
   constructor(batch) {
-    if (
-      !["microtask", "frame", "sync"].includes(/** @type {string} */ (batch)) &&
-      !(Number(batch) >= 0)
-    ) {
+    if (!["microtask", "frame", "sync"].includes(String(batch)) && !(Number(batch) >= 0)) {
       throw invalid(`batch: ${batch}; expected microtask, frame, sync or milliseconds`);
     }
     this.#batch = batch;

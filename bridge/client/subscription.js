@@ -121,7 +121,7 @@ export class Subscription {
     this.#buffer?.flush();
     this.#advance(parse(cursor));
     this.flush();
-    this.#tell("moved");
+    if (!this.#holding) this.#tell("moved");
   }
 
   /** @param {Parts} places */

@@ -12,14 +12,14 @@ export class Waiters {
    * @returns {Promise<void>}
    * @throws {BridgeError} `timeout` or `cancelled`
    */
-  async wait(met, { signal, timeout = Infinity } = {}) {
+  async wait(met, { signal, timeout } = {}) {
     if (signal?.aborted) throw cancelled();
     if (met()) return;
     /** @type {any} */
     const waiter = { met };
     const cancel = () => waiter.reject(cancelled());
     const late = () => waiter.reject(new BridgeError("timeout", `not within ${timeout} ms`));
-    const timer = Number.isFinite(timeout) ? setTimeout(late, timeout) : undefined;
+    const timer = timeout === undefined ? undefined : setTimeout(late, timeout);
     signal?.addEventListener("abort", cancel);
     this.#waiting.add(waiter);
     try {
