@@ -66,7 +66,7 @@ package: $(VENV)/.client ## the browser client as an npm package, in dist/
 	cd bridge/client
 	../../$(BIN)/node ../../$(VENV)/npm.js pack --silent --pack-destination ../../dist
 
-bench: $(VENV)/.test ## the benchmarks; writes docs/performance.md
+bench: $(VENV)/.client ## the benchmarks; writes docs/performance.md
 	@tests/provision.sh mongod
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
