@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # An interpreter that is gone (the system's Python was replaced) takes its stamps with it.
 $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.demo $(VENV)/.test $(VENV)/.client)
 
-.PHONY: help demo serve test check package bench format
+.PHONY: help demo serve test check package audit bench format
 
 help: ## this list
 	@echo "livesync-bridge: make <target>"
@@ -65,6 +65,10 @@ package: $(VENV)/.client ## the browser client as an npm package, in dist/
 	mkdir -p dist
 	cd bridge/client
 	../../$(BIN)/node ../../$(VENV)/npm.js pack --silent --pack-destination ../../dist
+
+audit: $(VENV)/.test ## known vulnerabilities in what is installed
+	@$(PIP) -e '.[audit]'
+	@$(BIN)/python .ci/audit.py
 
 bench: $(VENV)/.client ## the benchmarks; writes docs/performance.md
 	@tests/provision.sh mongod

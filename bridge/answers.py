@@ -2,7 +2,8 @@
 
 import random
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from aiohttp import hdrs, web
 
 from bridge.auth import same_host
 from bridge.errors import NotThere, RequestError, TooManyConnections, Unauthorized
+from bridge.headers import DATA
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
@@ -74,28 +76,8 @@ class Answers:
         return answer
 
     def problem(self, request: web.Request, error: RequestError) -> web.Response:
-        """An error as problem details (RFC 9457)."""
-        headers = self.cors(request) | {hdrs.CACHE_CONTROL: "no-store"}
-        if isinstance(error, Unauthorized):
-            headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-        if isinstance(error, TooManyConnections):
-            headers[hdrs.RETRY_AFTER] = str(random.randint(*RETRY_SECONDS))
-            headers["Access-Control-Expose-Headers"] = hdrs.RETRY_AFTER
-        body: dict[str, Any] = {
-            "type": f"urn:livesync-bridge:{error.code}",
-            "title": error.title,
-            "status": error.status,
-            "detail": str(error),
-            "code": error.code,
-        }
-        if error.channel is not None:
-            body["channel"] = error.channel
-        return web.Response(
-            status=error.status,
-            body=orjson.dumps(body),
-            content_type="application/problem+json",
-            headers=headers,
-        )
+        """An error as problem details, which the page that asked may read."""
+        return problem(error, self.cors(request))
 
     async def other(self, request: web.Request) -> web.StreamResponse:
         """Answers what no other handler does: preflights, and everything unknown."""
@@ -104,6 +86,31 @@ class Answers:
         return self.problem(
             request, NotThere(f"{request.method} {request.path}: see /sse?channel=NAME")
         )
+
+
+def problem(error: RequestError, headers: Mapping[str, str] = MappingProxyType({})) -> web.Response:
+    """An error as problem details (RFC 9457), with more ``headers``."""
+    own = {**headers, **DATA, hdrs.CACHE_CONTROL: "no-store"}
+    if isinstance(error, Unauthorized):
+        own[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    if isinstance(error, TooManyConnections):
+        own[hdrs.RETRY_AFTER] = str(random.randint(*RETRY_SECONDS))
+        own["Access-Control-Expose-Headers"] = hdrs.RETRY_AFTER
+    body: dict[str, Any] = {
+        "type": f"urn:livesync-bridge:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+        "code": error.code,
+    }
+    if error.channel is not None:
+        body["channel"] = error.channel
+    return web.Response(
+        status=error.status,
+        body=orjson.dumps(body),
+        content_type="application/problem+json",
+        headers=own,
+    )
 
 
 def _pattern(origin: str) -> "re.Pattern[str]":

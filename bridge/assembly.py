@@ -206,7 +206,7 @@ def _feed(plan: Plan, tag: str, config: Config) -> Feed:
         tag=tag,
         history=history,
         batching=batching,
-        redaction=redaction.Redaction(rules),
+        redaction=redaction.Redaction(rules, json=plan.config.json_form),
     )
 
 

@@ -46,15 +46,21 @@ class Interest:
 
     def channels(self, feed: Feed) -> tuple[str, ...]:
         """The channels that it follows of one watcher."""
-        return next((own for other, own in self.feeds if other is feed), ())
+        for other, own in self.feeds:
+            if other is feed:
+                return own
+        return ()
 
     def view(self, feed: Feed) -> View | None:
         """What it sees of one watcher's documents; None: everything."""
-        return next((view for other, view in self.views if other is feed), None)
+        for other, view in self.views:
+            if other is feed:
+                return view
+        return None
 
     def due(self, feed: Feed, run: list[Message]) -> list[Message]:
         """What is sent of a run of one watcher's messages."""
-        view = self.view(feed) if self.views else None
+        view = self.view(feed)
         return feed.batching.kept(view.messages(run) if view else run)
 
     def framed(self, feed: Feed, due: list[Message], place: Place) -> bytes:
@@ -68,8 +74,9 @@ class Interest:
             return self._framed(feed, due, place)
         single = made.setdefault((type(self.wire), self.view(feed)), {})
         new = [message for message in due if message.position not in single]
-        framed = self._framed(feed, new, place)
-        single.update((message.position, frame) for message, frame in zip(new, framed, strict=True))
+        if new:
+            framed = self.wire.messages(new, *place.around(feed.tag))
+            single.update(zip((message.position for message in new), framed, strict=True))
         return [single[message.position] for message in due]
 
     def _framed(self, feed: Feed, due: list[Message], place: Place) -> list[bytes]:

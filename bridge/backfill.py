@@ -16,6 +16,7 @@ from typing import Any
 from bridge.errors import BridgeError, HistoryLost, MongoError
 from bridge.events import START_OF_INSTANT, Message, seconds_of, time_of
 from bridge.feed import Feed
+from bridge.outcome import outcome_of
 from bridge.reader import Reader
 
 TIME_LIMIT = 60.0
@@ -79,8 +80,11 @@ class Backfills:
         open_messages: OpenMessages,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         count: Callable[[], None],
+        report: Callable[[str, BaseException], None],
     ) -> None:
+        """``report`` is told of an error that nobody foresaw, and in which reading."""
         self._at_once = at_once
+        self._report = report
         self._open_messages = open_messages
         self._spawn = spawn
         self._count = count
@@ -145,14 +149,15 @@ class Backfills:
 
     async def _run(self, reading: _Reading) -> None:
         try:
-            async with asyncio.timeout(TIME_LIMIT):
-                await self._read(reading)
-        except TimeoutError:
-            pass
-        except HistoryLost as error:
-            self._lose(reading, error)
-        except MongoError as error:
-            _settle(reading, error)
+            error = await outcome_of(self._read(reading), limit=TIME_LIMIT)
+            if isinstance(error, HistoryLost):
+                self._lose(reading, error)
+            elif isinstance(error, MongoError):
+                _settle(reading, error)
+            elif error and not isinstance(error, TimeoutError):
+                # Trying again would meet it again: who asked for this stretch cannot have it.
+                self._report(f"backfill {reading.feed.name}", error)
+                self._lose(reading, HistoryLost("it could not be read; the log says why"))
         finally:
             _settle(reading, None)
 
@@ -174,23 +179,16 @@ class Backfills:
             for wait in reading.waits
         }
         try:
-            await self._all_but_the_slow(takes)
+            await _all_but_the_slow(takes)
         finally:
             for task, wait in takes.items():
                 if not task.done():
                     task.cancel()
                     _finish(reading, wait)
+                elif not task.cancelled() and (error := task.exception()):
+                    _finish(reading, wait, error)  # its own fault: the others go on
                 elif wait.reader.satisfied:
                     _finish(reading, wait)
-
-    async def _all_but_the_slow(self, takes: dict[asyncio.Task[None], _Wait]) -> None:
-        if not takes:
-            return
-        done, _ = await asyncio.wait(takes, timeout=GRACE)
-        if not done:  # all are slow: then the reading goes at their pace
-            done, _ = await asyncio.wait(takes, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
 
     def _lose(self, reading: _Reading, error: HistoryLost) -> None:
         """Tells those who asked for the lost start; the others queue again by themselves."""
@@ -200,10 +198,22 @@ class Backfills:
         _settle(reading, error)
 
 
-def _finish(reading: _Reading, wait: _Wait) -> None:
+async def _all_but_the_slow(takes: "dict[asyncio.Task[None], _Wait]") -> None:
+    if not takes:
+        return
+    done, _ = await asyncio.wait(takes, timeout=GRACE)
+    if not done:  # all are slow: then the reading goes at their pace
+        await asyncio.wait(takes, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _finish(reading: _Reading, wait: _Wait, error: BaseException | None = None) -> None:
     if wait in reading.waits:
         reading.waits.remove(wait)
-    if not wait.done.done():
+    if wait.done.done():
+        return
+    if error:
+        wait.done.set_exception(error)
+    else:
         wait.done.set_result(None)
 
 

@@ -125,3 +125,39 @@ class BadFrame(RequestError):
     """What came on a WebSocket is no request of ours at all."""
 
     title = "Not a frame"
+
+
+class Malformed(RequestError):
+    """What came over the connection is not HTTP."""
+
+
+class ContentTooLarge(RequestError):
+    """The request has a body that is too large to be thrown away."""
+
+    status = 413
+    code = "content_too_large"
+    title = "Content too large"
+
+
+class UriTooLong(RequestError):
+    """The request line is too long."""
+
+    status = 414
+    code = "uri_too_long"
+    title = "URI too long"
+
+
+class HeaderTooLarge(RequestError):
+    """A header field is too long, or all together are."""
+
+    status = 431
+    code = "header_too_large"
+    title = "Request header fields too large"
+
+
+class Unforeseen(RequestError):
+    """A mistake of the bridge: its log says which."""
+
+    status = 500
+    code = "internal_error"
+    title = "Internal error"

@@ -4,7 +4,7 @@ import logging
 import sys
 
 import structlog
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 
 
 def configure(*, least: int = logging.INFO) -> None:
@@ -37,5 +37,5 @@ def configure(*, least: int = logging.INFO) -> None:
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
-    """A client that does not speak HTTP is answered with 400; it is no news here."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    """A body that is not what its header said is no news: nobody reads it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], RequestPayloadError))

@@ -32,12 +32,32 @@ class Metrics:
             ["stream"],
             registry=self.registry,
         )
-        self.connections = Gauge("bridge_connections", "Open event streams", registry=self.registry)
+        self.connections = Gauge(
+            "bridge_connections", "Open event streams and WebSockets", registry=self.registry
+        )
+        self.waiting = Gauge(
+            "bridge_waiting_connections",
+            "TCP connections of which no request is being served",
+            ["listener"],
+            registry=self.registry,
+        )
+        self.cut = Counter(
+            "bridge_cut_connections",
+            "TCP connections closed, or refused as malformed, before or between requests",
+            ["listener", "reason"],
+            registry=self.registry,
+        )
         self.backfills = Counter(
             "bridge_backfills", "Readings of the oplog for old cursors", registry=self.registry
         )
         self.snapshots = Counter(
             "bridge_snapshots", "Readings of the state of channels", registry=self.registry
+        )
+        self.failed_readings = Counter(
+            "bridge_failed_readings",
+            "Readings that ended with an error that nobody foresaw",
+            ["reading"],
+            registry=self.registry,
         )
 
     def exposition(self) -> bytes:

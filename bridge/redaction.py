@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from bridge.delta import same
+from bridge.documents import Flavor, to_json
 from bridge.events import Change, Message
 
 MOST_RULES = 4
@@ -74,13 +75,13 @@ class View:
         """The entries of a snapshot, joined by commas as they came."""
         return self._once(entries, _entries)
 
-    def blind_to(self, change: Change) -> bool:
-        """Whether an update or a replacement has changed nothing but what is hidden."""
-        before, after = change.before, change.document
-        if before is not None and after is not None:
-            return not same(before, after) and same(self.prune(before), self.prune(after))
-        paths = list(_described(change.description)) if change.description else []
-        return bool(paths) and all(_HIDDEN in _places(path, self._tree) for path in paths)
+    def blind_to(self, before: Any, after: Any) -> bool:
+        """Whether two images differ, and only in what is hidden."""
+        return not same(before, after) and same(self.prune(before), self.prune(after))
+
+    def hides(self, path: str) -> bool:
+        """Whether a dotted name leads to what is hidden."""
+        return not self._open((path,))
 
     def _once(self, body: bytes, redacted: Callable[[bytes, "View"], bytes]) -> bytes:
         """The redacted bytes, remembered for the next client; the least used are forgotten."""
@@ -138,8 +139,9 @@ class View:
 class Redaction:
     """The rules of one watcher, and the views that they make."""
 
-    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+    def __init__(self, rules: Sequence[Rule] = (), *, json: Flavor = "plain") -> None:
         self._rules = rules
+        self._json = json
         self._views: dict[frozenset[str], View] = {}
         for number in range(1, len(rules) + 1):
             for some in combinations(rules, number):
@@ -154,10 +156,18 @@ class Redaction:
         return self._views.get(_fields(rule for rule in self._rules if not rule.lifted(claims)))
 
     def unseen(self, change: Change) -> tuple[View, ...]:
-        """The views in which a change shows nothing."""
+        """The views in which an update or a replacement shows nothing."""
         if change.op not in ("update", "replace"):
             return ()
-        return tuple(view for view in self._views.values() if view.blind_to(change))
+        views = self._views.values()
+        if change.before is None or change.document is None:
+            paths = _described(change.description or {})
+            return tuple(view for view in views if paths and all(map(view.hides, paths)))
+        try:
+            before, after = to_json(change.before, self._json), to_json(change.document, self._json)
+        except (TypeError, ValueError, RecursionError):
+            return ()  # what cannot be written as JSON is a ref: nothing to see, nothing to hide
+        return tuple(view for view in views if view.blind_to(before, after))
 
 
 NO_REDACTION = Redaction()
@@ -183,14 +193,14 @@ def pruned(value: Any, tree: _Tree) -> Any:
 def _places(path: Sequence[str], tree: _Tree) -> list[_Tree]:
     """Where a path leads in the tree: ``_HIDDEN`` among it where it leads to what is hidden.
 
-    A number counts as an element of an array as well as as a key; the parts of a key with dots
-    count each by itself. So what is meant either way is hidden.
+    A number on the way leads to the element of an array, or to what lies below a key like it;
+    the parts of a key with dots count each by itself. So what is meant either way is hidden.
     """
     places = [tree]
     for key in path:
         for segment in key.split("."):
             found = [place[segment] for place in places if segment in place]
-            if segment.isdigit() or segment == "-":
+            if segment.isdecimal():
                 found += places
             if _HIDDEN in found:
                 return [_HIDDEN]
@@ -245,15 +255,11 @@ def _text(claim: Any) -> str | None:
     return orjson.dumps(claim).decode() if isinstance(claim, bool | int | float) else None
 
 
-def _described(description: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """The paths that MongoDB's update description names."""
-    for name in (
-        *(description.get("updatedFields") or ()),
-        *(description.get("removedFields") or ()),
-    ):
-        yield (name,)
-    for each in description.get("truncatedArrays") or ():
-        yield (each["field"],)
+def _described(description: Mapping[str, Any]) -> list[str]:
+    """The dotted names in MongoDB's update description."""
+    truncated = (each["field"] for each in description.get("truncatedArrays") or ())
+    parts = (description.get("updatedFields") or (), description.get("removedFields") or ())
+    return [*parts[0], *parts[1], *truncated]
 
 
 def _segments(pointer: str) -> list[str]:

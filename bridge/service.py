@@ -1,11 +1,10 @@
 """The service: builds everything from the configuration, owns the tasks, ends in order."""
 
 import asyncio
-import errno
 import gc
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any
 
 import structlog
@@ -18,13 +17,13 @@ from bridge.assembly import assemble, plans, sources
 from bridge.backfill import Backfills
 from bridge.channels import Channels
 from bridge.clients import Clients, networks
-from bridge.config import Config
+from bridge.config import AdminConfig, Config, ServerConfig
 from bridge.connections import Connections, Limits
 from bridge.door import Door
-from bridge.errors import BridgeError
 from bridge.events import Message
 from bridge.feed import Feed
 from bridge.hub import Hub
+from bridge.listener import allow_files, listening
 from bridge.metrics import Metrics
 from bridge.mongo import Mongo
 from bridge.server import Server
@@ -32,15 +31,10 @@ from bridge.serving import Serving
 from bridge.snapshots import Origin, Snapshots
 from bridge.source import MongoSource
 from bridge.stream import Stream
+from bridge.visit import Lobby
 from bridge.watcher import Watcher
 
 log = structlog.get_logger("bridge")
-
-LONGEST_REQUEST_LINE = 65536
-"""Bytes: room for 128 long channel names."""
-
-BACKLOG = 4096
-"""Connections that may wait to be accepted: all clients reconnect at once after a restart."""
 
 Routes = Callable[[Connections], Iterable[web.RouteDef]]
 
@@ -64,6 +58,7 @@ class Service:
         self._announce = announce
         self._metrics = Metrics()
         self._refused: set[tuple[str, str]] = set()
+        self._failed: set[tuple[str, str]] = set()
         self._stopping = asyncio.Event()
         self._tokens = tokens_of(config.auth)
 
@@ -73,6 +68,11 @@ class Service:
         Raises ConfigError, MongoRefused or MongoError where it cannot start.
         """
         _calm_the_collector()
+        if lacking := allow_files(self._config.server.max_connections):
+            log.warning(
+                "not as many files can be open as server.max_connections needs: raise ulimit -n",
+                lacking=lacking,
+            )
         mongo = Mongo(self._config.mongo.uri.get_secret_value(), driver=self._config.mongo.driver)
         try:
             planned = plans(self._config)
@@ -120,9 +120,14 @@ class Service:
                 open_messages=lambda feed, start: _messages(*origin[feed], start),
                 spawn=spawn,
                 count=self._metrics.backfills.inc,
+                report=self._report,
             )
             snapshots = Snapshots(
-                at_once=at_once, origins=origins, spawn=spawn, count=self._metrics.snapshots.inc
+                at_once=at_once,
+                origins=origins,
+                spawn=spawn,
+                count=self._metrics.snapshots.inc,
+                report=self._report,
             )
             watchers = [watcher for _, watchers in read for watcher in watchers]
             connections = self._connections(hub)
@@ -180,8 +185,8 @@ class Service:
         numbers = admin.application(streams=streams, metrics=self._metrics)
         self._listen_to_signals(asyncio.current_task())  # before anybody is told that it runs
         async with (
-            _listening(numbers, config.admin.host, config.admin.port) as admin_url,
-            _listening(public, config.server.host, config.server.port) as url,
+            self._listening(numbers, "admin", config.admin) as admin_url,
+            self._listening(public, "public", config.server) as url,
         ):
             log.info(f"admin on {admin_url}")
             log.info(f"listening on {url}")
@@ -192,6 +197,16 @@ class Service:
                 await server.drain(config.server.drain)
         for task in running:
             task.cancel()
+
+    def _listening(
+        self, app: web.Application, name: str, at: AdminConfig | ServerConfig
+    ) -> AbstractAsyncContextManager[str]:
+        cut = self._metrics.cut
+        lobby = Lobby(
+            patience=self._config.server.patience, count=lambda why: cut.labels(name, why).inc()
+        )
+        self._metrics.waiting.labels(name).set_function(lambda: len(lobby))
+        return listening(app, host=at.host, port=at.port, lobby=lobby)
 
     def _stream(self, source: MongoSource, watchers: list[Watcher], hub: Hub) -> Stream:
         return Stream(
@@ -223,6 +238,13 @@ class Service:
             self._refused.add((watcher, reason))
             log.warning("not every change can be sent as it is", watcher=watcher, why=reason)
 
+    def _report(self, reading: str, error: BaseException) -> None:
+        """An error in one reading, which ends that reading and nothing else; told once."""
+        self._metrics.failed_readings.labels(reading).inc()
+        if (reading, type(error).__name__) not in self._failed:
+            self._failed.add((reading, type(error).__name__))
+            log.error("a reading failed; please report this", reading=reading, exc_info=error)
+
 
 def _calm_the_collector() -> None:
     """Nothing on the hot path makes reference cycles: looking for them rarely is enough.
@@ -233,34 +255,6 @@ def _calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-@asynccontextmanager
-async def _listening(app: web.Application, host: str, port: int) -> AsyncGenerator[str, None]:
-    """A listener for as long as the context lasts; gives its URL."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=1.0,
-        max_line_size=LONGEST_REQUEST_LINE,
-    )
-    await runner.setup()
-    try:
-        await _listen(web.TCPSite(runner, host, port, backlog=BACKLOG), host, port)
-        name = f"[{host}]" if ":" in host else host
-        yield f"http://{name}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-async def _listen(site: web.TCPSite, host: str, port: int) -> None:
-    try:
-        await site.start()
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        why = "the port is in use; choose another one" if taken else error.strerror
-        raise BridgeError(f"cannot listen on {host}:{port}: {why}") from error
 
 
 async def _messages(

@@ -18,6 +18,7 @@ from bridge.errors import MongoError, Unavailable
 from bridge.events import Chunk, Document, Namespace
 from bridge.feed import Feed
 from bridge.mutation import MutationFields
+from bridge.outcome import outcome_of
 from bridge.reading import Budget, Reading
 
 CHUNK_BYTES = 256 * 1024
@@ -106,7 +107,10 @@ class Snapshots:
         origins: dict[Feed, Origin],
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         count: Callable[[], None],
+        report: Callable[[str, BaseException], None],
     ) -> None:
+        """``report`` is told of an error that nobody foresaw, and in which reading."""
+        self._report = report
         self._slots = asyncio.Semaphore(at_once)
         self._origins = origins
         self._spawn = spawn
@@ -176,21 +180,28 @@ class Snapshots:
         error: BaseException | None = Unavailable("it was ended")
         try:
             await asyncio.sleep(reading.due - asyncio.get_running_loop().time())
-            async with asyncio.timeout(TIME_LIMIT):
-                await self._take_turn(reading)
-                reading.begun = True
-                self._count()
-                await self._fill(reading, self._origins[feed], channels)
-            error = None
-        except TimeoutError:
-            error = Unavailable(f"it took longer than {TIME_LIMIT:.0f} s")
-        except MongoError as failure:
-            error = failure
+            ended = await outcome_of(self._ask(reading, feed, channels), limit=TIME_LIMIT)
+            error = self._told(ended, f"snapshot {feed.name}")
         finally:
             self._end_turn(reading)
             reading.end(error)
             _forget_useless(reading)
             self._room()
+
+    async def _ask(self, reading: Reading, feed: Feed, channels: tuple[str, ...]) -> None:
+        await self._take_turn(reading)
+        reading.begun = True
+        self._count()
+        await self._fill(reading, self._origins[feed], channels)
+
+    def _told(self, error: BaseException | None, what: str) -> BaseException | None:
+        """The error as those who follow the reading are told it."""
+        if error is None or isinstance(error, MongoError):
+            return error
+        if isinstance(error, TimeoutError):
+            return Unavailable(f"it took longer than {TIME_LIMIT:.0f} s")
+        self._report(what, error)
+        return Unavailable("it could not be read; the log says why")
 
     async def _take_turn(self, reading: Reading) -> None:
         await self._slots.acquire()

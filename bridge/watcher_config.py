@@ -35,8 +35,11 @@ def _fields(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _hidden(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value or any(field == "_id" or field.startswith("_id.") for field in _fields(value)):
+    parts = [field.split(".") for field in _fields(value)]
+    if not parts or any(part[0] == "_id" for part in parts):
         raise ValueError("dotted fields such as address.street; _id is the key of every message")
+    if any(name.isdecimal() for part in parts for name in part):
+        raise ValueError("names of fields, without numbers: a field is hidden in every element")
     return value
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -22,14 +23,15 @@ from bridge.events import Message
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
+from bridge.listener import listening
 from bridge.metrics import Metrics
 from bridge.routing import Route
 from bridge.server import Server
-from bridge.service import LONGEST_REQUEST_LINE
 from bridge.serving import Serving
 from bridge.snapshots import Snapshots
 from bridge.stream import Stream
 from bridge.templates import Template
+from bridge.visit import Lobby
 from bridge.watcher import Watcher
 from tests.acceptance.sse_parser import Event, SseParser
 from tests.fakes import FakeSource
@@ -58,10 +60,26 @@ class Rig:
         most: int = 1000,
         each: int = 100,
         max_age: float = 0,
+        handshake: float = 10,
+        idle: float = 75,
+        most_waiting: int = 1024,
     ) -> None:
         self.todos, self.orders = FakeSource(now=NOW), FakeSource(now=NOW)
         self.hub = Hub(flush_interval=0, max_write=write_buffer)
         self.metrics = Metrics()
+        self.reported: list[tuple[str, BaseException]] = []
+        """Errors in readings that nobody foresaw."""
+        self.cuts: list[str] = []
+        """Why TCP connections were cut."""
+        lobby = partial(
+            Lobby,
+            patience=patience,
+            count=self.cuts.append,
+            handshake=handshake,
+            idle=idle,
+            most=most_waiting,
+        )
+        self.lobbies = {"public": lobby(), "admin": lobby()}
         read = {
             watcher(TODOS, "todos"): self.todos,
             watcher(ORDERS, "orders"): self.orders,
@@ -73,8 +91,15 @@ class Rig:
             open_messages=lambda feed, start: messages(*by_feed[feed], start),
             spawn=spawn,
             count=self.metrics.backfills.inc,
+            report=self._report,
         )
-        snapshots = Snapshots(at_once=4, origins={}, spawn=spawn, count=self.metrics.backfills.inc)
+        snapshots = Snapshots(
+            at_once=4,
+            origins={},
+            spawn=spawn,
+            count=self.metrics.snapshots.inc,
+            report=self._report,
+        )
         answers = Answers(origins=cors_origins)
         door = Door(
             gate=gate or Gate(anonymous=Anonymous(patterns=anonymous)),
@@ -93,6 +118,16 @@ class Rig:
         channels = Channels(watchers=[*read], offers=snapshots.offers, most=128)
         serving = Serving(self.hub, channels, backfills, snapshots, self.connections, door)
         self.server = Server(serving=serving, answers=answers)
+
+    def _listening(self, app: web.Application, name: str) -> AbstractAsyncContextManager[str]:
+        return listening(app, host="127.0.0.1", port=0, lobby=self.lobbies[name])
+
+    def _report(self, reading: str, error: BaseException) -> None:
+        self.reported.append((reading, error))
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     def _stream(self, of: Watcher, source: FakeSource) -> Stream:
         return Stream(
@@ -120,11 +155,9 @@ class Rig:
         numbers = admin.application(streams=self.streams, metrics=self.metrics)
         try:
             async with (
-                listening(self.server.application()) as self.port,
-                listening(numbers) as port,
+                self._listening(self.server.application(), "public") as self.url,
+                self._listening(numbers, "admin") as self.admin_url,
             ):
-                self.url = f"http://127.0.0.1:{self.port}"
-                self.admin_url = f"http://127.0.0.1:{port}"
                 yield self
                 await self.server.drain(0)
         finally:
@@ -155,23 +188,6 @@ async def messages(
     async with aclosing(source.read(start)) as batches:
         async for batch in batches:
             yield [each for change in batch.changes for each in of.messages(change)], batch.head
-
-
-@asynccontextmanager
-async def listening(app: web.Application) -> AsyncIterator[int]:
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=1.0,
-        max_line_size=LONGEST_REQUEST_LINE,
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
 
 
 async def eventually(condition: Any) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from bridge import headers
+
 PAGE = Path(__file__).parent / "page"
 
 _TYPES = {
@@ -12,12 +14,6 @@ _TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
-}
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
 }
 
 
@@ -55,5 +51,5 @@ def routes(*, since: str, drop: Callable[[str], bool]) -> list[web.RouteDef]:
 
 
 def _file(file: Path) -> web.FileResponse:
-    kind = f"{_TYPES[file.suffix]}; charset=utf-8"
-    return web.FileResponse(file, headers={**_HEADERS, "Content-Type": kind})
+    own = {"Content-Type": f"{_TYPES[file.suffix]}; charset=utf-8", "Cache-Control": "no-cache"}
+    return web.FileResponse(file, headers={**headers.PAGE, **own})

@@ -41,6 +41,7 @@ class StateClient:
         drops: tuple[int, int] | None = None,
         conflated: Callable[[str], bool] = lambda _channel: False,
         seed: int = 0,
+        token: str = "",
     ) -> None:
         self.channels = [*channels]
         self.cursor = ""
@@ -59,6 +60,7 @@ class StateClient:
         self._drops = drops
         self._conflated = conflated
         self._random = random.Random(seed)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._open: set[str] = set()
         self._again: set[str] = set()
         self._partial: dict[str, Replica] = {}
@@ -103,7 +105,7 @@ class StateClient:
         asked = [("channel", name) for name in self.channels] + [("snapshot", "1")]
         asked += [("since", self.cursor)] if self.cursor else []
         url = self._random.choice(list(self._urls()))
-        async with session.get(f"{url}/sse", params=asked) as answer:
+        async with session.get(f"{url}/sse", params=asked, headers=self._headers) as answer:
             assert answer.status == 200, await answer.text()
             self.connections += 1
             self.kinds = []

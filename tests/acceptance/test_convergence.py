@@ -22,6 +22,7 @@ from tests.acceptance.sse_client import SseClient
 from tests.acceptance.traffic import Database, Traffic, create_with_images, now, through_faults
 from tests.acceptance.witness import Witness
 from tests.acceptance.workload import ROOMS
+from tests.acceptance.ws_client import SocketWitness, WsClient
 
 MODES = ["full", "delta", "patch"]
 CLIENTS = 30
@@ -64,12 +65,7 @@ class Crowd:
 
     def __init__(self, bridges: list[BridgeProcess], since: str, seed: int) -> None:
         self.clients = [
-            SseClient(
-                urls=lambda: [process.url for process in bridges],
-                witness=Witness(channels=channels, since=since),
-                drops=None if number % 10 == 9 else (1, 150 if number % 3 else 1500),
-                seed=seed + number,
-            )
+            _client(bridges, number, channels, since, seed)
             for number, channels in enumerate(channel_sets(seed))
         ]
 
@@ -77,6 +73,19 @@ class Crowd:
         async with asyncio.TaskGroup() as group:
             for client in self.clients:
                 group.create_task(client.until(has_the_end, limit=60))
+
+
+def _client(
+    bridges: list[BridgeProcess], number: int, channels: list[str], since: str, seed: int
+) -> SseClient:
+    """One of two is an event stream, the other a WebSocket."""
+    kind, witness = (SseClient, Witness) if number % 2 else (WsClient, SocketWitness)
+    return kind(
+        urls=lambda: [process.url for process in bridges],
+        witness=witness(channels=channels, since=since),  # type: ignore[arg-type]
+        drops=None if number % 10 > 7 else (1, 150 if number % 3 else 1500),
+        seed=seed + number,
+    )
 
 
 def has_the_end(witness: Witness) -> bool:

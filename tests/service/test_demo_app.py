@@ -41,7 +41,11 @@ async def test_the_page_is_served_under_a_policy_that_allows_only_this_origin(
     answer = await client.get("/")
     assert answer.status == 200
     assert answer.content_type == "text/html"
-    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert await answer.text() == text_of("index.html")
 

@@ -69,7 +69,8 @@ class Oplog:
         self.allowed = 1 << 30
         self.more = asyncio.Event()
         self.first = 0
-        self.error: MongoError | None = None
+        self.error: Exception | None = None
+        self.reported: list[tuple[str, BaseException]] = []
 
     async def open(self, feed: Feed, start: str) -> AsyncGenerator[tuple[list[Message], str], None]:
         second = seconds_of(start)
@@ -109,7 +110,11 @@ async def backfills(oplog: Oplog) -> AsyncIterator[Make]:
             return tasks.create_task(coroutine, name=name)
 
         yield lambda at_once=4: Backfills(
-            at_once=at_once, open_messages=oplog.open, spawn=spawn, count=lambda: None
+            at_once=at_once,
+            open_messages=oplog.open,
+            spawn=spawn,
+            count=lambda: None,
+            report=lambda reading, error: oplog.reported.append((reading, error)),
         )
 
 
@@ -326,3 +331,39 @@ async def test_a_reading_ends_after_its_time_and_its_readers_may_ask_again(
     await shared.fetch(todos, reader)
     assert reader.seconds == list(range(981, 986))
     assert oplog.ended == [980]
+
+
+async def test_an_error_that_nobody_foresaw_ends_its_reading_and_no_other(
+    backfills: Make, oplog: Oplog
+) -> None:
+    """The fixture's TaskGroup would end everything with it."""
+    shared, other = backfills(), Reader(990)
+    oplog.allow(995)
+    going_on = fetching(shared.fetch(feed("other"), other))
+    await turns(100)
+    oplog.error = KeyError("nobody foresaw it")
+    with pytest.raises(HistoryLost, match="the log says why"):
+        await shared.fetch(feed(), Reader(980))
+    assert oplog.reported == [("backfill todos", oplog.error)]
+    oplog.error = None
+    oplog.allow(MEMORY)
+    await going_on
+    assert other.seconds == list(range(991, MEMORY + 1))
+
+
+async def test_who_cannot_take_fails_alone(backfills: Make, oplog: Oplog) -> None:
+    class Broken(Reader):
+        async def take(self, *_: Any) -> None:
+            raise KeyError("nobody foresaw it")
+
+    todos, shared, fine = feed(), backfills(), Reader(990)
+    oplog.allow(995)
+    failing = fetching(shared.fetch(todos, Broken(990)))
+    going_on = fetching(shared.fetch(todos, fine))
+    await turns()
+    oplog.allow(1 << 30)
+    with pytest.raises(KeyError):
+        await failing
+    await going_on
+    assert fine.seconds == list(range(991, MEMORY + 1))
+    assert oplog.reported == []

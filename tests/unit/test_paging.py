@@ -11,7 +11,7 @@ from bridge.events import Message
 from bridge.feed import Feed
 from bridge.history import History
 from bridge.hub import Hub
-from bridge.paging import ROUNDS, Page
+from bridge.paging import PAGE_BYTES, ROUNDS, Page
 from bridge.reader import Reader
 from bridge.sse_wire import PLAIN
 from tests.fakes import at, message, resync, start_of
@@ -24,8 +24,8 @@ async def turns(number: int = 10) -> None:
         await asyncio.sleep(0)
 
 
-def feed(*, floor: int = 1, started: bool = True) -> Feed:
-    history = History(floor=start_of(floor), window=1 << 30, max_messages=1000, max_bytes=1 << 20)
+def feed(*, floor: int = 1, started: bool = True, max_bytes: int = 1 << 20) -> Feed:
+    history = History(floor=start_of(floor), window=1 << 30, max_messages=1000, max_bytes=max_bytes)
     made = Feed(name="todos", tag=TODOS, history=history)
     made.started = started
     return made
@@ -226,3 +226,38 @@ async def test_a_gap_while_it_waits_is_told(hub: Hub) -> None:
     hub.gap(todos, start_of(50))
     with pytest.raises(HistoryGone):
         await filling
+
+
+@pytest.mark.parametrize("below_memory", [False, True])
+async def test_a_page_is_full_at_eight_mebibytes_and_the_next_goes_on_from_there(
+    hub: Hub, below_memory: bool
+) -> None:
+    third = PAGE_BYTES // 3
+    run = [message(at(second), "a", size=third) for second in range(2, 10)]
+    todos = feed(floor=20 if below_memory else 1, max_bytes=1 << 30)
+    if below_memory:
+        backfills = FakeBackfills(*[giving(*run, head=start_of(20))] * 3)
+    else:
+        backfills = FakeBackfills()
+        publish(hub, todos, *run)
+    found: list[list[str]] = []
+    after = at(1)
+    for _ in range(3):
+        got = page(todos, after=after)
+        await got.fill(hub, backfills, 0)
+        assert sum(len(body) for body in got.bodies) < PAGE_BYTES + third
+        found.append(positions(got))
+        after = got.place
+    expected = [each.position for each in run]
+    assert found == [expected[:4], expected[4:], []]
+    assert got.complete
+
+
+async def test_a_message_larger_than_a_page_is_a_page(hub: Hub) -> None:
+    todos = feed(max_bytes=1 << 30)
+    run = [message(at(second), "a", size=PAGE_BYTES + 1) for second in (2, 3)]
+    publish(hub, todos, *run)
+    got = page(todos, after=at(1))
+    await got.fill(hub, FakeBackfills(), 0)
+    assert positions(got) == [at(2)]
+    assert not got.complete

@@ -88,8 +88,13 @@ class World:
         )
         self.tasks: list[asyncio.Task[None]] = []
         self.counted = 0
+        self.reported: list[tuple[str, BaseException]] = []
         self.snapshots = Snapshots(
-            at_once=at_once, origins={self.feed: origin}, spawn=self._spawn, count=self._count
+            at_once=at_once,
+            origins={self.feed: origin},
+            spawn=self._spawn,
+            count=self._count,
+            report=lambda reading, error: self.reported.append((reading, error)),
         )
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -475,3 +480,13 @@ async def test_it_says_which_watchers_have_snapshots(world: World) -> None:
     other = Feed(name="other", tag="00000001", history=world.feed.history)
     assert world.snapshots.offers(world.feed)
     assert not world.snapshots.offers(other)
+
+
+async def test_an_error_that_nobody_foresaw_ends_its_reading_and_no_other(world: World) -> None:
+    world.state.fails = KeyError("nobody foresaw it")
+    with pytest.raises(Unavailable, match="the log says why"):
+        await world.read()
+    assert world.reported == [("snapshot todos", world.state.fails)]
+    assert all(task.exception() is None for task in world.tasks if task.done())
+    world.state.fails = None
+    assert await world.read()
