@@ -6,8 +6,8 @@ import { Followers } from "./followers.js";
 import { unreachable } from "./http.js";
 import { Link } from "./link.js";
 import { watchPage } from "./page.js";
-import { call } from "./report.js";
 import { backoff } from "./retry.js";
+import { StatusLine } from "./status.js";
 import { Timers } from "./timers.js";
 
 /** @import { Http } from "./http.js" */
@@ -42,8 +42,7 @@ export class Connection {
   #paused = false;
   #closed = false;
   #timers = new Timers();
-  /** @type {Set<(status: Status) => void>} */
-  #watchers = new Set();
+  #status = new StatusLine();
   #unwatchPage;
 
   /** @param {ConnectOptions} options @param {Http} http */
@@ -56,8 +55,6 @@ export class Connection {
     if (!this.#transport) {
       throw invalid(`transport: ${transport}; there are ${Object.keys(TRANSPORTS)}`);
     }
-    /** @type {Status} */
-    this.status = { state: "idle", attempt: 0 };
     this.#unwatchPage = watchPage({
       wake: () => this.#wake(),
       leave: () => this.#drop(),
@@ -87,10 +84,14 @@ export class Connection {
 
   // What the application asks for.
 
+  /** @returns {Status} */
+  get status() {
+    return this.#status.current;
+  }
+
   /** @param {(status: Status) => void} watcher */
   onStatus(watcher) {
-    this.#watchers.add(watcher);
-    return () => void this.#watchers.delete(watcher);
+    return this.#status.watch(watcher);
   }
 
   pause() {
@@ -300,13 +301,9 @@ export class Connection {
     if (links.length) this.#stale();
   }
 
-  // Telling.
-
   /** @param {ConnectionState} state @param {BridgeError} [error] @param {number} [retryAt] */
   #say(state, error, retryAt) {
-    if (state === this.status.state && error === this.status.error) return;
-    this.status = Object.freeze({ state, attempt: this.#attempt, error, retryAt });
-    for (const watcher of [...this.#watchers]) call(() => watcher(this.status));
+    this.#status.say(state, this.#attempt, error, retryAt);
   }
 }
 

@@ -75,7 +75,7 @@ test("the page has examples, and each of them runs", async () => {
 test("every name that an example imports is exported", async () => {
   for (const code of [...CODE, ...examples(README)]) {
     for (const [, names, from] of code.matchAll(/^import \{([^}]*)\} from "([^"]*)"/gm)) {
-      const module = await import(from.replace(/^https:.*\/client\//, "../../bridge/client/"));
+      const module = await import(from.replace(/^https?:.*\/client\//, "../../bridge/client/"));
       for (const name of names.split(",")) assert.ok(name.trim() in module, `${name} of ${from}`);
     }
   }
