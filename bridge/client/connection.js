@@ -161,7 +161,7 @@ export class Connection {
       const [transport, token] = await Promise.all([this.#transport(), this.#http.token()]);
       const { url, credentials, fetch } = this.#http;
       const request = { url, token, credentials, fetch, ...this.#followers.request(link) };
-      if (!link.ended) link.open(transport, request);
+      if (!link.ended && request.channels.length) link.open(transport, request);
     } catch (cause) {
       const error = cause instanceof BridgeError ? cause : unreachable(cause);
       if (!link.ended) this.#ended(link, error);
@@ -232,6 +232,7 @@ export class Connection {
     }
     if (this.#followers.of(channel).length) return this.#refuse(channel, error);
     if (code === "bad_cursor") return this.#forget(error);
+    if (error.code === "invalid_argument") return this.#refuseAll(error);
     if (status >= 400 && !error.retryable) return this.#refuseAll(error);
     this.#wait(link, error);
   }
@@ -258,11 +259,19 @@ export class Connection {
     this.#refreshSoon();
   }
 
-  /** @param {BridgeError} error */
+  /** Nobody can be followed, but those whom an older stream still serves. @param {BridgeError} error */
   #refuseAll(error) {
-    this.#drop();
-    this.#say("errored", error);
-    for (const each of this.#followers.all) each.failed(error);
+    const live = this.#links.find((link) => link.live);
+    const served = live ? this.#followers.hearing(live, live.channels) : [];
+    if (!live) {
+      this.#drop();
+      this.#say("errored", error);
+    }
+    for (const each of this.#followers.all) {
+      if (served.includes(each)) continue;
+      if (live) this.#followers.delete(each);
+      each.failed(error);
+    }
   }
 
   /** A cursor was none, or lies in the future: each channel has to be begun again. @param {BridgeError} error */

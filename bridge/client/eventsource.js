@@ -1,5 +1,6 @@
 // Server-sent events through the platform's EventSource, where fetch cannot stream.
 
+import { invalid } from "./errors.js";
 import { parsed } from "./fetch.js";
 import { bearer, failure, streamQuery, unreachable } from "./http.js";
 
@@ -13,17 +14,21 @@ const NAMES = ["message", "ready", "live", "resync", "heartbeat", "bye"];
  * the cursor when it gives up, and does not tell why.
  * @param {typeof EventSource} [Source] the global one
  * @returns {Transport}
+ * @throws {BridgeError} `invalid_argument`
  */
 export function eventSource(Source = globalThis.EventSource) {
+  if (!Source) throw invalid("there is no EventSource here: give one to eventSource()");
   return (request, sink) => {
     /** @type {EventSource | undefined} */
     let source;
     const controller = new AbortController();
-    address(request, controller.signal).then((url) => {
-      if (controller.signal.aborted) return;
-      source = new Source(url, { withCredentials: request.credentials === "include" });
-      listen(source, sink, () => whyClosed(request, url, controller.signal));
-    }, sink.close);
+    address(request, controller.signal)
+      .then((url) => {
+        if (controller.signal.aborted) return;
+        source = new Source(url, { withCredentials: request.credentials === "include" });
+        listen(source, sink, () => whyClosed(request, url, controller.signal));
+      })
+      .catch(sink.close);
     return {
       close() {
         controller.abort();

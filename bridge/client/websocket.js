@@ -1,6 +1,6 @@
 // One WebSocket for all channels; docs/protocol.md, "WebSocket".
 
-import { AuthError, HttpError } from "./errors.js";
+import { AuthError, HttpError, invalid } from "./errors.js";
 import { parsed } from "./fetch.js";
 import { unreachable } from "./http.js";
 
@@ -27,8 +27,10 @@ const STATUS = {
  * stays open. The token goes into the first frame, not into the URL.
  * @param {typeof WebSocket} [Socket] the global one
  * @returns {Transport}
+ * @throws {BridgeError} `invalid_argument`
  */
 export function webSocket(Socket = globalThis.WebSocket) {
+  if (!Socket) throw invalid("there is no WebSocket here: give one to webSocket()");
   return (request, sink) => new Channels(new Socket(address(request.url)), request, sink);
 }
 

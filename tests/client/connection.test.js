@@ -475,3 +475,46 @@ test("the tag and the order of parts of a composed cursor are those of the proto
   await pass(30);
   assert.equal(rig.stream.request.since, `${TAG}-${id(4).slice(9)}.${OTHER}-${id(6).slice(9)}`);
 });
+
+test("a stream that is refused because of what was added leaves those who are served", async () => {
+  const rig = new Rig();
+  const old = follow(rig, "a", id(1));
+  await rig.connected();
+  const one_too_many = follow(rig, "b", id(1));
+  await pass(30);
+  await rig.stream.cut(
+    new HttpError(400, "at most 1 channel", { problem: { code: "bad_request" } }),
+  );
+  assert.equal(one_too_many.told()[0].status, 400);
+  rig.streams[0].tell(5, { op: "delete", key: 1 }, "a");
+  await settle();
+  assert.deepEqual(
+    [old.told(), rig.open.length, rig.bridge.status.state],
+    [["live", 5], 1, "open"],
+  );
+});
+
+test("a channel that is given up while the token is fetched opens no stream without channels", async () => {
+  let answer;
+  const rig = new Rig({ token: () => new Promise((resolve) => (answer = resolve)) });
+  const { subscription } = follow(rig, "a");
+  await pass(30);
+  subscription.close();
+  answer("T");
+  await settle();
+  assert.equal(rig.streams.length, 0);
+  await pass(30);
+  assert.equal(rig.bridge.status.state, "idle");
+  follow(rig, "b");
+  await pass(30);
+  answer("T");
+  await settle();
+  assert.deepEqual(rig.stream.channels, ["b"]);
+});
+
+test("a transport that this platform does not have says so", async () => {
+  const rig = new Rig({ transport: "eventsource" });
+  const { told } = follow(rig, "a");
+  await pass(30);
+  assert.deepEqual([told()[0]?.code, rig.bridge.status.state], ["invalid_argument", "errored"]);
+});
