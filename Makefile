@@ -13,6 +13,7 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+PRETTIER := tests/client/node_modules/prettier/bin/prettier.cjs --config tests/client/.prettierrc.json --log-level warn
 TSC := tests/client/node_modules/typescript/bin/tsc
 # The client's tests look at memory, and import it by the name of its package.
 NODE_TEST := --expose-gc --preserve-symlinks --test
@@ -54,6 +55,7 @@ check: $(VENV)/.client ## lint, formatting, types, layers of imports, the client
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/node $(PRETTIER) --check 'bridge/client/*.js' 'bridge/demo/page/*.{js,css}' 'tests/client/*.{js,ts}'
 	$(BIN)/node $(TSC) -p tests/client
 	$(BIN)/node tests/client/size.js
 
@@ -68,13 +70,14 @@ audit: $(VENV)/.test ## known vulnerabilities in what is installed
 	@$(PIP) -e '.[audit]'
 	@$(BIN)/python .ci/audit.py
 
-bench: $(VENV)/.test ## the benchmarks; writes docs/performance.md
+bench: $(VENV)/.client ## the benchmarks; writes docs/performance.md
 	@tests/provision.sh mongod
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-format: $(VENV)/.test ## rewrite the code as ruff formats it
+format: $(VENV)/.client ## rewrite the code as ruff and prettier format it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/node $(PRETTIER) --write 'bridge/client/*.js' 'bridge/demo/page/*.{js,css}' 'tests/client/*.{js,ts}'
 
 $(BIN)/python:
 	@python=$$(PYTHON="$(PYTHON)" tests/provision.sh python)

@@ -1,7 +1,9 @@
 // The state of a channel, fetched as often as it takes.
 
 import { cursorOf } from "./cursor.js";
-import { BridgeError, SyncError } from "./errors.js";
+import { BridgeError, SyncError, invalid } from "./errors.js";
+
+/** @import { Retry } from "./types.js" */
 
 /**
  * @template T
@@ -13,7 +15,7 @@ import { BridgeError, SyncError } from "./errors.js";
  * Calls a sync function until it gives a state.
  * @template T
  * @param {(attempt: number) => any} fetch
- * @param {import("./types.js").Retry} retry
+ * @param {Retry} retry
  * @param {AbortSignal} signal
  * @param {(error: BridgeError) => void} failed told of each failure
  * @returns {Promise<State<T>>}
@@ -26,7 +28,8 @@ export async function fetchState(fetch, retry, signal, failed) {
     } catch (cause) {
       if (signal.aborted) throw cause;
       if (cause instanceof BridgeError && isFinal(cause)) throw cause;
-      const error = new SyncError(`the state cannot be fetched: ${text(cause)}`, { cause, attempts: attempt });
+      const why = `the state cannot be fetched: ${/** @type {any} */ (cause)?.message}`;
+      const error = new SyncError(why, { cause, attempts: attempt });
       const wait = retry(attempt, error);
       if (wait === null || wait < 0) throw error;
       failed(error);
@@ -38,18 +41,15 @@ export async function fetchState(fetch, retry, signal, failed) {
 
 /** Whether asking again cannot help. @param {BridgeError} error */
 function isFinal(error) {
-  if (error.code === "invalid_argument") return true;
-  return "status" in error && !error.retryable && ![409, 410].includes(Number(error.status));
+  const { code, retryable, status } = /** @type {any} */ (error);
+  return code === "invalid_argument" || (status && !retryable && status !== 409 && status !== 410);
 }
-
-/** @param {unknown} cause */
-const text = (cause) => (cause instanceof Error ? cause.message : String(cause));
 
 /** What a sync function gave, checked. @param {any} result @returns {State<any>} @throws {BridgeError} */
 export function stateOf(result) {
   const place = result?.cursor === undefined ? result?.sequenceId : result.cursor;
   if (place === undefined || !("data" in result)) {
-    throw new BridgeError("invalid_argument", "sync: expected { data, cursor }; a cursor of null where there is none");
+    throw invalid("sync: expected { data, cursor }; cursor may be null");
   }
   const cursor = place === null ? undefined : cursorOf(place);
   return { data: result.data, cursor, mutationIds: result.mutationIds ?? [] };

@@ -1,20 +1,25 @@
 // One channel followed: where it stands, what has come, and who is told.
 
 import { cursorOf, format, least, parse } from "./cursor.js";
-import { guarded } from "./report.js";
+import { call } from "./report.js";
+
+/** @import { Connection } from "./connection.js" */
+/** @import { Parts } from "./cursor.js" */
+/** @import { BridgeError } from "./errors.js" */
+/** @import { BufferFactory, Listener, Message } from "./types.js" */
 
 /** Messages kept while the state is fetched; beyond that they are asked for again. */
 const MOST_HELD = 10_000;
 
 export class Subscription {
-  /** @type {import("./cursor.js").Parts | undefined} what has come; undefined: nothing before `live` counts */
+  /** @type {Parts | undefined} what has come; undefined: nothing before `live` counts */
   #parts;
-  /** @type {import("./cursor.js").Parts} */
+  /** @type {Parts} */
   #begun = new Map();
-  /** @type {import("./types.js").Message[]} */
+  /** @type {Message[]} */
   #queue = [];
   #scheduled = false;
-  /** @type {import("./cursor.js").Parts | undefined} where holding began */
+  /** @type {Parts | undefined} where holding began */
   #heldFrom;
   #holding = false;
   #overflown = false;
@@ -24,16 +29,16 @@ export class Subscription {
   #listener;
 
   /**
-   * @param {import("./connection.js").Connection} connection
+   * @param {Connection} connection
    * @param {string} channel
-   * @param {import("./types.js").Listener} listener
+   * @param {Listener} listener
    * @param {unknown} [since]
-   * @param {import("./types.js").BufferFactory} [buffer] for a source that is not in order
+   * @param {BufferFactory} [buffer] for a source that is not in order
    */
   constructor(connection, channel, listener, since, buffer) {
     this.channel = channel;
     this.#connection = connection;
-    this.#listener = guarded(listener);
+    this.#listener = listener;
     this.#parts = since === undefined ? undefined : parse(cursorOf(since));
     this.#begin(this.#parts);
     this.#buffer = buffer?.(
@@ -53,7 +58,7 @@ export class Subscription {
     return this.#parts && format(this.#parts);
   }
 
-  /** @returns {import("./cursor.js").Parts | undefined} */
+  /** @returns {Parts | undefined} */
   get parts() {
     return this.#parts;
   }
@@ -78,7 +83,7 @@ export class Subscription {
     if (this.#queue.length) this.#schedule();
   }
 
-  /** @param {import("./types.js").Message} message */
+  /** @param {Message} message */
   #one(message) {
     const parts = this.#parts;
     if (!parts) return;
@@ -91,7 +96,7 @@ export class Subscription {
     } else if (position > mark) this.#accept(message);
   }
 
-  /** @param {import("./types.js").Message} message */
+  /** @param {Message} message */
   #accept(message) {
     const tag = message.id.slice(0, 8);
     const position = message.id.slice(9);
@@ -116,10 +121,10 @@ export class Subscription {
     this.#buffer?.flush();
     this.#advance(parse(cursor));
     this.flush();
-    this.#listener.moved?.();
+    if (!this.#holding) this.#tell("moved");
   }
 
-  /** @param {import("./cursor.js").Parts} places */
+  /** @param {Parts} places */
   #advance(places) {
     const bare = this.#parts?.get("");
     if (!this.#parts || bare !== undefined) {
@@ -135,7 +140,7 @@ export class Subscription {
   live(cursor) {
     this.moved(cursor);
     this.#replay = false;
-    if (!this.#holding) this.#listener.live?.();
+    if (!this.#holding) this.#tell("live");
   }
 
   /** No stream is live any more. */
@@ -143,7 +148,7 @@ export class Subscription {
     this.flush();
     if (this.#replay) return;
     this.#replay = true;
-    this.#listener.stale?.();
+    this.#tell("stale");
   }
 
   /** Messages are missing. @param {string} reason @param {string} [cursor] after which they go on */
@@ -155,18 +160,18 @@ export class Subscription {
       const own = known?.size === 1 && [...known.keys()].find((tag) => places.has(tag));
       this.#parts = own ? new Map([[own, /** @type {string} */ (places.get(own))]]) : places;
     }
-    if (known) this.#listener.resync?.(reason);
+    if (known) this.#tell("resync", reason);
   }
 
-  /** @param {import("./errors.js").BridgeError} error why it cannot be followed */
+  /** @param {BridgeError} error why it cannot be followed */
   failed(error) {
-    this.#listener.error?.(error);
+    this.#tell("error", error);
   }
 
   /** The cursor is not one; begin from now. @returns {void} */
   forget() {
     this.#parts = undefined;
-    this.#listener.resync?.("unknown_cursor");
+    this.#tell("resync", "unknown_cursor");
   }
 
   // What the owner says.
@@ -195,7 +200,7 @@ export class Subscription {
       this.#queue = this.#queue.filter(({ id }) => isAfter(id, to));
       this.#raise(to);
       this.flush();
-      if (!this.#replay) this.#listener.live?.();
+      if (!this.#replay) this.#tell("live");
       return;
     }
     this.#queue = [];
@@ -204,13 +209,13 @@ export class Subscription {
     this.#connection.reopen(this);
   }
 
-  /** What is ordered before it never counts, in whichever order it comes. @param {import("./cursor.js").Parts | undefined} from */
+  /** What is ordered before it never counts, in whichever order it comes. @param {Parts | undefined} from */
   #begin(from) {
     this.#begun = new Map(from);
     this.#buffer?.clear();
   }
 
-  /** Nothing up to a cursor counts any more. @param {import("./cursor.js").Parts} to */
+  /** Nothing up to a cursor counts any more. @param {Parts} to */
   #raise(to) {
     for (const [tag, mark] of this.#parts ?? []) {
       this.#parts?.set(tag, max(mark, to.get(tag) ?? to.get("") ?? mark));
@@ -232,6 +237,11 @@ export class Subscription {
     });
   }
 
+  /** @param {keyof Listener} what @param {any[]} told */
+  #tell(what, ...told) {
+    call(() => /** @type {any} */ (this.#listener[what])?.apply(this.#listener, told));
+  }
+
   /** Tells what has come so far. */
   flush() {
     if (this.#holding) return;
@@ -239,20 +249,20 @@ export class Subscription {
     const messages = this.#queue;
     if (!messages.length) return;
     this.#queue = [];
-    this.#listener.messages?.(messages, { replay: this.#replay });
+    this.#tell("messages", messages, { replay: this.#replay });
   }
 }
 
 /** @param {string} one @param {string} other */
 const max = (one, other) => (one > other ? one : other);
 
-/** @param {string} id @param {import("./cursor.js").Parts} to */
+/** @param {string} id @param {Parts} to */
 function isAfter(id, to) {
   const mark = to.get(id.slice(0, 8)) ?? to.get("");
   return mark === undefined || id.slice(9) > mark;
 }
 
-/** Whether what came after one cursor holds all that came after another. @param {import("./cursor.js").Parts | undefined} from @param {import("./cursor.js").Parts | undefined} to */
+/** Whether what came after one cursor holds all that came after another. @param {Parts | undefined} from @param {Parts | undefined} to */
 function reaches(from, to) {
   if (!from || !to) return false;
   return [...to].every(([tag, position]) => {
@@ -261,5 +271,5 @@ function reaches(from, to) {
   });
 }
 
-/** @param {import("./cursor.js").Parts} parts */
+/** @param {Parts} parts */
 const greatest = (parts) => [...parts.values()].reduce(max);

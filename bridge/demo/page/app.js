@@ -6,7 +6,10 @@ import { find } from "./element.js";
 import { BoardWindow } from "./window.js";
 
 const asked = new URLSearchParams(location.search);
-const alone = asked.get("as")?.replaceAll(/[^\w ]/g, "").slice(0, 20);
+const alone = asked
+  .get("as")
+  ?.replaceAll(/[^\w ]/g, "")
+  .slice(0, 20);
 const names = alone ? [alone] : ["Ann", "Ben"];
 const windows = names.map((name) => new BoardWindow(name, "launch"));
 const roomy = matchMedia("(min-width: 701px) and (min-height: 600px)").matches;

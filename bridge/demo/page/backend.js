@@ -27,7 +27,10 @@ export class Backend {
    * @param {string} mutationId
    */
   add({ _id, board, title, column, rank }, mutationId) {
-    return this.#write("PUT", `${board}/tasks/${_id}`, { mutationId, body: { title, column, rank } });
+    return this.#write("PUT", `${board}/tasks/${_id}`, {
+      mutationId,
+      body: { title, column, rank },
+    });
   }
 
   /**

@@ -54,7 +54,8 @@ export class Board {
         const { events, position } = await backend.activity(name, signal);
         return { data: /** @type {readonly Happening[]} */ (events), cursor: position };
       },
-      merge: (events, { name: what = "", data }) => [{ name: what, data }, ...events].slice(0, SHOWN),
+      merge: (events, { name: what = "", data }) =>
+        [{ name: what, data }, ...events].slice(0, SHOWN),
     });
     this.#changes = bridge.subscribe(`board:${name}`, {
       messages: (messages, { replay }) => told.messages(messages, replay),

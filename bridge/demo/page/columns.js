@@ -40,7 +40,10 @@ export class Columns {
     for (const [name, column] of this.#columns) {
       const here = inColumn(tasks, name);
       find(column, ".count").textContent = String(here.length);
-      arrange(find(column, ".cards"), here.map((task) => this.#cardOf(task, pending.has(task._id))));
+      arrange(
+        find(column, ".cards"),
+        here.map((task) => this.#cardOf(task, pending.has(task._id))),
+      );
     }
     if (focused instanceof HTMLElement && focused !== document.activeElement) focused.focus();
     this.#glide(before);

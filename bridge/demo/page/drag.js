@@ -61,7 +61,12 @@ export class Drag {
     this.#ghost = /** @type {HTMLElement} */ (card.cloneNode(true));
     this.#ghost.classList.add("ghost");
     this.#ghost.inert = true;
-    const place = { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` };
+    const place = {
+      left: `${left}px`,
+      top: `${top}px`,
+      width: `${width}px`,
+      height: `${height}px`,
+    };
     Object.assign(this.#ghost.style, place);
     document.body.append(this.#ghost);
     card.dataset.held = "";

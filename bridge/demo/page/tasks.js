@@ -60,7 +60,9 @@ export function step(tasks, task, way) {
 
 /** An id as MongoDB makes them: seconds, then what nobody else has. */
 export function newKey() {
-  const seconds = Math.floor(Date.now() / 1000).toString(16).padStart(8, "0");
+  const seconds = Math.floor(Date.now() / 1000)
+    .toString(16)
+    .padStart(8, "0");
   const random = crypto.getRandomValues(new Uint8Array(8));
   return seconds + Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -125,7 +125,9 @@ export class BoardWindow {
   #headers() {
     const asked = new FormData(this.#trouble);
     const headers = { "Demo-Latency": String(asked.get("latency") ?? 0) };
-    return asked.get("refuse") ? { ...headers, "Demo-Refuse": String(asked.get("refuse")) } : headers;
+    return asked.get("refuse")
+      ? { ...headers, "Demo-Refuse": String(asked.get("refuse")) }
+      : headers;
   }
 
   #show() {
@@ -219,7 +221,8 @@ export class BoardWindow {
       const to = step(this.#shown, task, action);
       if (!to) return;
       this.board.change(task, to);
-      find(this.node, ".said").textContent = `${task.title}: ${COLUMNS[to.column]}, moved ${action}`;
+      find(this.node, ".said").textContent =
+        `${task.title}: ${COLUMNS[to.column]}, moved ${action}`;
     });
   }
 
