@@ -4,7 +4,15 @@
 
 /** A write that was refused; the message is the back end's own. */
 export class Refused extends Error {
-  name = "Refused";
+  /**
+   * @param {string} message
+   * @param {boolean} late whether another version is there now than the one that was seen
+   */
+  constructor(message, late) {
+    super(message);
+    this.name = "Refused";
+    this.late = late;
+  }
 }
 
 /** The boards' back end, as one person sees it. */
@@ -77,7 +85,7 @@ export class Backend {
     const init = { method, headers, body: body && JSON.stringify(body) };
     const answer = await this.#fetch(`api/boards/${path}`, init);
     const result = await answer.json();
-    if (!answer.ok) throw new Refused(result.detail);
+    if (!answer.ok) throw new Refused(result.detail, answer.status === 412);
     return result;
   }
 }

@@ -1,6 +1,7 @@
 // One board: what is on it, what happens there, and writes that show before they are saved.
 
-import { collection } from "../../client/index.js";
+import { MutationError, collection } from "../../client/index.js";
+import { Refused } from "./backend.js";
 import { newKey } from "./tasks.js";
 
 /** @typedef {import("./tasks.js").Task} Task */
@@ -8,9 +9,8 @@ import { newKey } from "./tasks.js";
 /** @typedef {import("./backend.js").Backend} Backend */
 /** @typedef {import("../../client/index.js").Bridge} Bridge */
 /** @typedef {import("../../client/index.js").Message} Message */
-/** @typedef {import("../../client/index.js").MutationError} MutationError */
 /** @typedef {{ name: string, data: any }} Happening */
-/** @typedef {{ code: string, why: string }} Reason */
+/** @typedef {{ why: string, late: boolean }} Reason `late`: somebody else was first */
 
 /**
  * @typedef {{
@@ -124,10 +124,9 @@ export class Board {
     const write = { key: task._id, cancel: mutation.cancel, why: "", told: false };
     this.#writes.set(id, write);
     mutation.confirmed
-      .catch((/** @type {MutationError} */ { code, message, cause }) => {
-        if (code === "disposed" || write.told) return;
-        const why = write.why || (cause instanceof Error ? cause.message : message);
-        this.#told.undone(task, { code, why });
+      .catch((/** @type {MutationError} */ error) => {
+        if (error.code === "disposed" || write.told) return;
+        this.#told.undone(task, write.why ? { why: write.why, late: false } : reasonOf(error));
         this.#undo(task._id);
       })
       .finally(() => this.#writes.delete(id));
@@ -159,4 +158,15 @@ export class Board {
 function isConfirmedBy({ mutationId, event: wish }, event) {
   if (wish.op === "delete" && event.op === "delete") return wish.key === event.key;
   return mutationId === event.mutationId;
+}
+
+/**
+ * What the back end or the change itself said, below what the client made of it.
+ * @param {Error} error
+ * @param {boolean} [late]
+ * @returns {Reason}
+ */
+function reasonOf(error, late = error instanceof MutationError && error.code === "conflict") {
+  if (error.cause instanceof Error) return reasonOf(error.cause, late);
+  return { why: error.message, late: late || (error instanceof Refused && error.late) };
 }

@@ -15,7 +15,7 @@ export class Toasts {
 
   /**
    * @param {string} text
-   * @param {"bad" | "lost"} tone
+   * @param {"bad" | "late"} tone
    */
   say(text, tone) {
     const toast = element("p", "toast", text);

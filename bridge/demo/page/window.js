@@ -196,9 +196,8 @@ export class BoardWindow {
    * @param {Task} task
    * @param {Reason} reason
    */
-  #undone(task, { code, why }) {
-    const lost = code === "conflict" || / was first$/.test(why);
-    this.#toasts.say(`“${task.title}” was not saved. ${why}.`, lost ? "lost" : "bad");
+  #undone(task, { why, late }) {
+    this.#toasts.say(`“${task.title}” was not saved. ${why}.`, late ? "late" : "bad");
     requestAnimationFrame(() => this.#columns.card(task._id)?.shake());
   }
 
