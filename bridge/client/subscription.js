@@ -222,16 +222,26 @@ export class Subscription {
   // Telling.
 
   /**
-   * What came in one task is told together. A transaction may come in several tasks: it gets one
-   * more to be complete in, and is closed by what follows it.
+   * What came in one task is told together. A transaction may come in several tasks: as long as
+   * each brings more of it, it is waited for.
    */
   #schedule() {
     if (this.#scheduled || this.#holding) return;
     this.#scheduled = true;
     queueMicrotask(() => {
-      if (this.#queue[this.#queue.length - 1]?.txn) setTimeout(() => this.flush(), 0);
+      const last = this.#queue.at(-1);
+      if (last?.txn) this.#complete(last);
       else this.flush();
     });
+  }
+
+  /** @param {Message} last of a transaction, that has come so far */
+  #complete(last) {
+    setTimeout(() => {
+      const now = this.#queue.at(-1);
+      if (now && now !== last && now.txn?.id === last.txn?.id) this.#complete(now);
+      else this.flush();
+    }, 0);
   }
 
   /** @param {keyof Listener} what @param {any[]} told */

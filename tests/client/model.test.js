@@ -504,10 +504,12 @@ test("a transaction is applied as one, also where it comes in several tasks", as
   part(1, { op: "delete", key: 1 });
   await settle();
   part(2, { op: "insert", key: 2, mode: "full", document: { _id: 2 } });
+  await pass(1, 1);
+  part(3, { op: "insert", key: 3, mode: "full", document: { _id: 3 } });
   await settle();
   assert.deepEqual(model.data, [{ _id: 1 }]);
   await pass(5, 1);
-  assert.deepEqual(model.data, [{ _id: 2 }]);
+  assert.deepEqual(model.data, [{ _id: 2 }, { _id: 3 }]);
   assert.equal(seen.length, 1);
 });
 
