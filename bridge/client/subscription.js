@@ -241,7 +241,7 @@ export class Subscription {
       const now = this.#queue.at(-1);
       if (now && now !== last && now.txn?.id === last.txn?.id) this.#complete(now);
       else this.flush();
-    }, 0);
+    }, 1);
   }
 
   /** @param {keyof Listener} what @param {any[]} told */
