@@ -60,11 +60,11 @@ check: $(VENV)/.client ## lint, formatting, types, layers of imports, the client
 	$(BIN)/node tests/client/size.js
 
 package: $(VENV)/.client ## the browser client as an npm package, in dist/
-	rm -rf bridge/client/dist
-	$(BIN)/node $(TSC) -p tests/client/declarations.json
-	mkdir -p dist
-	cd bridge/client
-	../../$(BIN)/node ../../$(VENV)/npm.js pack --silent --pack-destination ../../dist
+	@rm -rf dist/npm
+	mkdir -p dist/npm
+	cp LICENSE bridge/client/{*.js,package.json,README.md} dist/npm
+	$(BIN)/node $(TSC) -p tests/client/declarations.json --outDir dist/npm/dist
+	$(BIN)/node $(VENV)/npm.js pack ./dist/npm --silent --pack-destination dist
 
 audit: $(VENV)/.test ## known vulnerabilities in what is installed
 	@$(PIP) -e '.[audit]'

@@ -118,26 +118,16 @@ export class Subscription {
 
   /** Everything up to a cursor has come. @param {string} cursor */
   moved(cursor) {
+    if (!this.#parts) return;
     this.#buffer?.flush();
-    this.#advance(parse(cursor));
+    this.#parts = advanced(this.#parts, parse(cursor));
     this.flush();
     if (!this.#holding) this.#tell("moved");
   }
 
-  /** @param {Parts} places */
-  #advance(places) {
-    const bare = this.#parts?.get("");
-    if (!this.#parts || bare !== undefined) {
-      this.#parts = new Map([...places].map(([tag, place]) => [tag, max(bare ?? place, place)]));
-      return;
-    }
-    for (const [tag, position] of this.#parts) {
-      this.#parts.set(tag, max(position, places.get(tag) ?? position));
-    }
-  }
-
   /** What was missed has come. @param {string} cursor */
   live(cursor) {
+    this.#parts ??= parse(cursor);
     this.moved(cursor);
     this.#replay = false;
     if (!this.#holding) this.#tell("live");
@@ -160,6 +150,7 @@ export class Subscription {
       const own = known?.size === 1 && [...known.keys()].find((tag) => places.has(tag));
       this.#parts = own ? new Map([[own, /** @type {string} */ (places.get(own))]]) : places;
     }
+    if (this.#holding) this.#keepFrom(this.#parts);
     if (known) this.#tell("resync", reason);
   }
 
@@ -181,8 +172,14 @@ export class Subscription {
     if (this.#holding) return;
     this.flush();
     this.#holding = true;
+    this.#keepFrom(this.#parts);
+  }
+
+  /** @param {Parts | undefined} parts what came before is not kept */
+  #keepFrom(parts) {
+    this.#queue = [];
     this.#overflown = false;
-    this.#heldFrom = this.#parts && new Map(this.#parts);
+    this.#heldFrom = parts && new Map(parts);
   }
 
   /**
@@ -225,16 +222,26 @@ export class Subscription {
   // Telling.
 
   /**
-   * What came in one task is told together. A transaction may come in several tasks: it gets one
-   * more to be complete in, and is closed by what follows it.
+   * What came in one task is told together. A transaction may come in several tasks: as long as
+   * each brings more of it, it is waited for.
    */
   #schedule() {
     if (this.#scheduled || this.#holding) return;
     this.#scheduled = true;
     queueMicrotask(() => {
-      if (this.#queue[this.#queue.length - 1]?.txn) setTimeout(() => this.flush(), 0);
+      const last = this.#queue.at(-1);
+      if (last?.txn) this.#complete(last);
       else this.flush();
     });
+  }
+
+  /** @param {Message} last of a transaction, that has come so far */
+  #complete(last) {
+    setTimeout(() => {
+      const now = this.#queue.at(-1);
+      if (now && now !== last && now.txn?.id === last.txn?.id) this.#complete(now);
+      else this.flush();
+    }, 1);
   }
 
   /** @param {keyof Listener} what @param {any[]} told */
@@ -255,6 +262,15 @@ export class Subscription {
 
 /** @param {string} one @param {string} other */
 const max = (one, other) => (one > other ? one : other);
+
+/** Where a channel stands that stood somewhere, once all up to some places has come. @param {Parts} parts @param {Parts} places */
+function advanced(parts, places) {
+  const bare = parts.get("");
+  if (bare !== undefined) {
+    return new Map([...places].map(([tag, place]) => [tag, max(bare, place)]));
+  }
+  return new Map([...parts].map(([tag, mark]) => [tag, max(mark, places.get(tag) ?? mark)]));
+}
 
 /** @param {string} id @param {Parts} to */
 function isAfter(id, to) {

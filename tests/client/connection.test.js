@@ -518,3 +518,17 @@ test("a transport that this platform does not have says so", async () => {
   await pass(30);
   assert.deepEqual([told()[0]?.code, rig.bridge.status.state], ["invalid_argument", "errored"]);
 });
+
+test("from now is from live: what another channel's replay brings with it does not count", async () => {
+  const rig = new Rig();
+  follow(rig, "a", "0000000100000001");
+  const fresh = follow(rig, "b");
+  await pass(30);
+  rig.stream.ready();
+  rig.stream.frame({ type: "heartbeat", cursor: id(3) });
+  rig.stream.tell(4, { op: "delete", key: 1 }, "b");
+  await rig.stream.live(id(9));
+  rig.stream.tell(10, { op: "delete", key: 1 }, "b");
+  await settle();
+  assert.deepEqual(fresh.told(), ["live", 10]);
+});

@@ -504,10 +504,12 @@ test("a transaction is applied as one, also where it comes in several tasks", as
   part(1, { op: "delete", key: 1 });
   await settle();
   part(2, { op: "insert", key: 2, mode: "full", document: { _id: 2 } });
+  await pass(1, 1);
+  part(3, { op: "insert", key: 3, mode: "full", document: { _id: 3 } });
   await settle();
   assert.deepEqual(model.data, [{ _id: 1 }]);
   await pass(5, 1);
-  assert.deepEqual(model.data, [{ _id: 2 }]);
+  assert.deepEqual(model.data, [{ _id: 2 }, { _id: 3 }]);
   assert.equal(seen.length, 1);
 });
 
@@ -733,4 +735,49 @@ test("an idle model disposes itself; a new subscriber keeps it", async () => {
   stop();
   await pass(1500);
   assert.equal(other.state, "disposed");
+});
+
+test("a loss while the state is fetched: a state from before the loss is not enough", async () => {
+  const rig = new Rig();
+  const { model } = await rig.ready();
+  const answers = [];
+  const ask = () => new Promise((resolve) => answers.push(resolve));
+  rig.snapshots = [ask, ask];
+  const synced = model.sync();
+  rig.stream.insert(3, 3);
+  rig.stream.frame({
+    type: "resync",
+    channel: "todos:acme",
+    reason: "slow_consumer",
+    cursor: id(9),
+  });
+  await settle();
+  answers[1]({ cursor: id(5), documents: [] });
+  await pass(30);
+  assert.deepEqual([rig.streams.length, rig.stream.request.since], [2, id(5)]);
+  rig.stream.ready();
+  rig.stream.insert(7, 7);
+  await rig.stream.live(id(9));
+  await synced;
+  assert.deepEqual(
+    model.data.map(({ _id }) => _id),
+    [7],
+  );
+});
+
+test("a heartbeat while the state is fetched is no promise about what is applied", async () => {
+  const rig = new Rig();
+  const { model } = await rig.ready();
+  let answer;
+  rig.snapshots = [() => new Promise((resolve) => (answer = resolve))];
+  const write = model.mutate({ document: { _id: 1 } }, () => ({ operationTime: { t: 5, i: 1 } }));
+  model.sync();
+  rig.stream.insert(5, 1);
+  rig.stream.frame({ type: "heartbeat", cursor: id(9) });
+  await settle();
+  assert.deepEqual([write.status, model.confirmed], ["acknowledged", []]);
+  answer({ cursor: id(4), documents: [] });
+  await settle();
+  rig.stream.frame({ type: "heartbeat", cursor: id(10) });
+  assert.deepEqual([write.status, model.confirmed], ["confirmed", [{ _id: 1 }]]);
 });
