@@ -56,7 +56,9 @@ CHANNEL = st.sampled_from([b"orders:a", b"todos%3Aacme"]) | parameter("channel")
     lambda each: each.partition(b"=")[2]
 )
 PATH = st.one_of(
-    st.sampled_from([b"/sse", b"/tickets", b"/channels/orders:a/history", b"/channels//history"]),
+    st.sampled_from(
+        [b"/sse", b"/ws", b"/tickets", b"/channels/orders:a/history", b"/channels//history"]
+    ),
     st.builds(lambda name: b"/channels/%b/history" % name, CHANNEL),
     st.builds(lambda name: b"/channels/%b/snapshot" % name, CHANNEL),
     VISIBLE.map(lambda text: b"/" + text),
@@ -131,5 +133,5 @@ async def test_no_request_gets_anything_but_an_answer_of_the_contract(
         rig.todos.emit(insert(1001))
         await eventually(lambda: len(rig.feeds[0].history) == 1)
         await asyncio.to_thread(hostile(rig.port))
-        await eventually(lambda: not rig.server.streams.connections)
+        await eventually(lambda: not rig.connections.open)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
