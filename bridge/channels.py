@@ -39,18 +39,20 @@ class Channels:
         """
         for channel in channels:
             if not access.may_read(channel):
-                raise Forbidden(f"channel {channel!r} may not be read")
+                raise Forbidden(f"channel {channel!r} may not be read", channel=channel)
         feeds = {channel: self._feed(channel) for channel in channels}
         for channel, feed in feeds.items():
             if state and not self._offers(feed):
-                raise NoSnapshot(f"channel {channel!r}: watcher {feed.name} offers no snapshots")
+                raise NoSnapshot(
+                    f"channel {channel!r}: watcher {feed.name} offers no snapshots", channel=channel
+                )
         return feeds
 
     def _feed(self, channel: str) -> Feed:
         for watcher in self._watchers:
             if watcher.rule.matches(channel):
                 return watcher.feed
-        raise UnknownChannel(f"no watcher can produce a channel {channel!r}")
+        raise UnknownChannel(f"no watcher can produce a channel {channel!r}", channel=channel)
 
     def interest(self, feeds: Mapping[str, Feed], grant: Grant, wire: Wire) -> Interest:
         """What one client follows and sees of these channels; raises RequestError for too many."""

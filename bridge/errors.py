@@ -45,6 +45,11 @@ class RequestError(BridgeError):
     code = "bad_request"
     title = "Bad request"
 
+    def __init__(self, text: str, *, channel: str | None = None) -> None:
+        """``channel`` is the one channel, of several, that the request fails for."""
+        super().__init__(text)
+        self.channel = channel
+
 
 class BadCursor(RequestError):
     """The text is not a cursor, or lies in the future."""

@@ -22,8 +22,9 @@ LARGEST_BODY = 64 * 1024
 BACKLOG = 4096
 """Connections that may wait to be accepted: all clients reconnect at once after a restart."""
 
-ACCEPTED_AT_ONCE = 128
-"""Of these in one turn of the loop, so that their requests are read before the lobby is full."""
+ACCEPTED_AT_ONCE = 32
+"""Of these in one turn of the loop: clients that are served wait for no longer than these take,
+and their requests are read before the lobby is full."""
 
 OTHER_FILES = 256
 """Files that are open beside the clients' connections: MongoDB's, the log, the libraries."""

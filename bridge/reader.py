@@ -1,9 +1,9 @@
-"""Who wants messages that are older than memory, and who gives them."""
+"""Who wants messages that are older than memory, and who gives them, or the state instead."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
 
-from bridge.events import Message
+from bridge.events import Chunk, Message
 from bridge.feed import Feed
 
 
@@ -38,4 +38,12 @@ class Backfills(Protocol):
 
     def release(self, reader: Reader) -> None:
         """Lets the reader's ``fetch`` return at once."""
+        ...
+
+
+class Snapshots(Protocol):
+    """The state of channels."""
+
+    def read(self, feed: Feed, channels: tuple[str, ...]) -> AsyncGenerator[Chunk, None]:
+        """Chunks of the channels' state, all at one position; raises Unavailable."""
         ...

@@ -9,11 +9,8 @@ import orjson
 from aiohttp import hdrs, web
 
 from bridge.answers import Answers
-from bridge.errors import (
-    HistoryGone,
-    RequestError,
-    Unavailable,
-)
+from bridge.client_modules import read_modules
+from bridge.errors import HistoryGone, NotThere, RequestError, Unavailable
 from bridge.event_streams import EventStreams
 from bridge.events import Cursor
 from bridge.feed import Feed
@@ -39,6 +36,7 @@ class Server:
         self._streams = EventStreams(serving=serving, answers=answers)
         self._sockets = WebSockets(serving=serving, answers=answers)
         self._pages: set[Page] = set()
+        self._modules = read_modules()
 
     def application(self, more: Iterable[web.RouteDef] = ()) -> web.Application:
         """The public listener's application; ``more`` routes are the demo's."""
@@ -52,6 +50,7 @@ class Server:
                 web.get(history, answers.answered(self._history), allow_head=False),
                 web.get(snapshot, answers.answered(self._snapshot), allow_head=False),
                 web.post("/tickets", answers.answered(self._ticket)),
+                web.get("/client/{name}", answers.answered(self._module)),
                 *more,
                 web.route("*", "/{path:.*}", answers.other),
             ]
@@ -151,6 +150,12 @@ class Server:
         return web.Response(
             body=orjson.dumps(body), content_type="application/json", headers=headers
         )
+
+    async def _module(self, request: web.Request) -> web.StreamResponse:
+        module = self._modules.get(request.match_info["name"])
+        if module is None:
+            raise NotThere(f"{request.path}: see /client/index.js")
+        return module.answer(request)
 
     # Over time.
 

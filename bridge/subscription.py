@@ -6,9 +6,8 @@ memory, then it joins the hub again. Never both: there is one writer at a time.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from typing import Protocol
 
 from bridge import frames
 from bridge.audience import Interest
@@ -18,26 +17,14 @@ from bridge.feed import Feed
 from bridge.history import pieces
 from bridge.hub import Hub
 from bridge.outlet import Outlet
-from bridge.reader import Backfills
+from bridge.reader import Backfills, Snapshots
+from bridge.standing import NOWHERE, Standing
 
 ROUNDS = 3
 """Readings of the oplog that may end short of memory before history counts as lost."""
 
-NOWHERE = Place({})
-
-NONE_LOST: Mapping[Feed, str] = {}
-"""Shared by all that have lost nothing; never changed, only replaced."""
-
 RETRY = 1.0
 """Seconds until the oplog is asked again after MongoDB could not be reached."""
-
-
-class Snapshots(Protocol):
-    """The state of channels."""
-
-    def read(self, feed: Feed, channels: tuple[str, ...]) -> AsyncGenerator[Chunk, None]:
-        """Chunks of the channels' state, all at one position; raises Unavailable."""
-        ...
 
 
 class Subscription:
@@ -45,16 +32,13 @@ class Subscription:
 
     __slots__ = (
         "__weakref__",
-        "_absent",
         "_backfills",
         "_hub",
-        "_live",
-        "_lost",
         "_max_write",
         "_outlet",
-        "_place",
         "_rounds",
         "_snapshots",
+        "_standing",
         "_waiter",
         "beaten",
         "interest",
@@ -88,26 +72,23 @@ class Subscription:
         self._outlet = outlet
         self._hub = hub
         self._backfills = backfills
-        self._place = place
-        self._lost = lost or NONE_LOST
+        self._standing = Standing(place, lost)
         self._snapshots = snapshots
         self._max_write = max_write
-        self._live = False
-        self._absent: tuple[Feed, ...] = ()
         self._rounds = 0
         self._waiter: asyncio.Future[None] | None = None
 
     @property
     def place(self) -> Place:
         """Up to where it has been given everything; a watcher without a part is not there yet."""
-        return self._hub.standing(self) if self.level else self._place
+        return self._hub.standing(self) if self.level else self._standing.place
 
     # What the hub asks of a listener.
 
     def fall_behind(self, place: Place) -> None:
         """Leaves the hub's hands and catches up from this place."""
         self.level = False
-        self._place = place
+        self._standing.place = place
         self._wake()
 
     # What the connection asks.
@@ -143,7 +124,7 @@ class Subscription:
 
     def _cursor(self) -> str:
         """What the client gives back to go on from here."""
-        return self._place.cursor
+        return self._standing.place.cursor
 
     def _show_live(self) -> None:
         """Says that replay is done."""
@@ -159,8 +140,8 @@ class Subscription:
         while not self.stopped and not self.level:
             if not await self._drained():
                 return
-            if self._snapshots and (stateless := self._stateless()):
-                await self._state(self._snapshots, *stateless)
+            if self._snapshots and (owed := self._owed()):
+                await self._state(self._snapshots, *owed)
                 continue
             self._resync()
             if behind := self._below_memory():
@@ -172,7 +153,8 @@ class Subscription:
                 return
 
     def _replay(self) -> bool:
-        data, self._place, more = self._hub.replay(self.interest, self._place)
+        standing = self._standing
+        data, standing.place, more = self._hub.replay(self.interest, standing.place)
         if data:
             self._outlet.write(data)
         return more
@@ -190,62 +172,45 @@ class Subscription:
         return True
 
     def _join(self) -> None:
-        if not self._live:
-            self._live = True
-            self._absent = tuple(feed for feed, _ in self.interest.feeds if not feed.started)
-            if self._snapshots:
-                self._snapshots = None  # from now on a loss, also of a state due, is a resync
-                owed = (feed for feed in self._absent if self._place.at(feed.tag) is None)
-                self._lost = {**dict.fromkeys(owed, "history_lost"), **self._lost}
+        standing = self._standing
+        if not standing.live:
+            feeds = (feed for feed, _ in self.interest.feeds)
+            standing.begin(feeds, stateful=self._snapshots is not None)
+            self._snapshots = None  # from now on a loss, also of a state due, is a resync
             self._show_live()
             self.beaten = asyncio.get_running_loop().time()
         self._rounds = 0
-        self.interest = self._hub.join(self, self.interest, self._place)
+        self.interest = self._hub.join(self, self.interest, standing.place)
         self.level = True
-        self._place = NOWHERE  # the hub knows it from now on
+        standing.place = NOWHERE  # the hub knows it from now on
 
     def _resync(self) -> None:
         """Gives a place to every started watcher that has none, saying so where one was lost."""
+        standing, wire = self._standing, self.interest.wire
         for feed, channels in self.interest.feeds:
-            if not feed.started:
-                continue
-            reason = self._lost.get(feed, "")
-            if reason or self._place.at(feed.tag) is None:
-                self._place = Place({**self._place.parts, feed.tag: feed.flushed})
-            if reason:
-                self._find(feed)
-                wire, cursor = self.interest.wire, self._place.cursor
-                self._write(frames.resyncs(wire, channels, reason, cursor))
+            if standing.owes(feed):
+                reason = standing.lost.get(feed, "")
+                standing.move(feed, feed.flushed)
+                if reason:
+                    self._write(frames.resyncs(wire, channels, reason, standing.place.cursor))
 
     def _below_memory(self) -> Feed | None:
-        """The first watcher whose history no longer reaches down to the place, if any.
-
-        A client that was connected all the while was too slow; only one that came back is
-        served from the oplog, or one whose watcher starts only now.
-        """
+        """The first watcher whose oplog is to be read, if any; where it may not be, a loss."""
         for feed, _ in self.interest.feeds:
-            part = self._place.at(feed.tag)
-            if not feed.started or part is None or part >= feed.history.floor:
-                continue
-            if not self._live or feed in self._absent:
-                return feed
-            self._lose(feed, "history_lost" if part < feed.joined_up else "slow_consumer")
+            if self._standing.below(feed):
+                if self._standing.came_back(feed):
+                    return feed
+                self._lose(feed, self._standing.fault(feed))
         return None
 
     def _lose(self, feed: Feed, reason: str) -> None:
-        self._lost = {**self._lost, feed: reason}
+        self._standing.lose(feed, reason)
         if self._snapshots is None:
             self._resync()
 
-    def _find(self, feed: Feed) -> None:
-        self._lost = {other: why for other, why in self._lost.items() if other is not feed}
-
-    def _stateless(self) -> tuple[Feed, tuple[str, ...]] | None:
-        """The first watcher whose state is to be given, if any: no place in it, or a lost one."""
-        for feed, channels in self.interest.feeds:
-            if feed.started and (feed in self._lost or self._place.at(feed.tag) is None):
-                return feed, channels
-        return None
+    def _owed(self) -> tuple[Feed, tuple[str, ...]] | None:
+        """The first watcher whose state is to be given, if any."""
+        return next((each for each in self.interest.feeds if self._standing.owes(each[0])), None)
 
     async def _state(self, snapshots: Snapshots, feed: Feed, channels: tuple[str, ...]) -> None:
         """Gives the state of a watcher's channels, unless it is stopped first."""
@@ -263,17 +228,16 @@ class Subscription:
     async def _give_state(
         self, snapshots: Snapshots, feed: Feed, channels: tuple[str, ...]
     ) -> None:
-        place = self._place
+        place = self._standing.place
         async with aclosing(snapshots.read(feed, channels)) as chunks:
             async for chunk in chunks:
                 if not await self._drained():
                     return
                 last = not chunk.more and chunk.channel == channels[-1]
                 if last:
-                    place = Place({**self._place.parts, feed.tag: chunk.position})
+                    place = Place({**place.parts, feed.tag: chunk.position})
                 self._show(feed, chunk, place.cursor if last else "")
-        self._place = place
-        self._find(feed)
+        self._standing.move(feed, place.parts[feed.tag])
 
     def _show(self, feed: Feed, chunk: Chunk, cursor: str) -> None:
         interest, view = self.interest, self.interest.view(feed)
@@ -308,7 +272,7 @@ class Subscription:
 
     def place_in(self, feed: Feed) -> str:
         """Where it stands in one watcher's sequence; it must stand somewhere."""
-        return self._place.parts[feed.tag]
+        return self._standing.place.parts[feed.tag]
 
     async def take(
         self, feed: Feed, messages: Mapping[str | None, list[Message]], head: str
@@ -317,12 +281,13 @@ class Subscription:
 
         Takes as long as the socket does; may be cancelled between two writes.
         """
-        interest, channels = self.interest, self.interest.channels(feed)
+        interest, standing = self.interest, self._standing
+        channels = interest.channels(feed)
         due = [
             message
             for channel in (None, *channels)
             for message in messages.get(channel, ())
-            if self._place.due(feed.tag, message.position)
+            if standing.place.due(feed.tag, message.position)
         ]
         due.sort(key=lambda message: message.position)
         for piece in pieces(interest.due(feed, due), len(channels), self._max_write):
@@ -332,10 +297,10 @@ class Subscription:
             if self.interest is not interest:  # channels were given up, or less may be seen
                 still = {None, *self.interest.channels(feed)}
                 run = self.interest.due(feed, [each for each in piece if each.channel in still])
-            if data := self.interest.framed(feed, run, self._place):
+            if data := self.interest.framed(feed, run, standing.place):
                 self._outlet.write(data)
-            self._place = self._place.moved(feed.tag, piece[-1].position)
-        self._place = self._place.moved(feed.tag, head)
+            standing.place = standing.place.moved(feed.tag, piece[-1].position)
+        standing.place = standing.place.moved(feed.tag, head)
 
     def _write(self, events: bytes) -> None:
         self._outlet.write(self.interest.wire.whole(events))

@@ -39,7 +39,7 @@ class Part(Subscription):
     @property
     def caught_up(self) -> bool:
         """Whether everything missed has been given once."""
-        return self._live
+        return self._standing.live
 
     def position(self, feed: Feed) -> str | None:
         """Where it stands in one watcher's sequence, if it does."""
@@ -77,14 +77,16 @@ class Part(Subscription):
         self.interest = replace(
             self.interest, views=tuple((feed, view) for feed, view in own if view)
         )
-        self._lost = {**self._lost, **dict.fromkeys(changed, "access_changed")}
+        for feed in changed:
+            self._standing.lose(feed, "access_changed")
         self.fall_behind(place)
         return True
 
     def absorb(self, other: "Part") -> bool:
         """Takes over what another follows, if both stand at the same place."""
         here, there = self.place.parts, other.place.parts
-        if self._absent or other._absent or {**here, **there} != {**there, **here}:
+        away = self._standing.absent or other._standing.absent
+        if away or {**here, **there} != {**there, **here}:
             return False
         self._hub.leave(self)
         self._hub.leave(other)

@@ -99,14 +99,15 @@ class _Conversation:
         self._expiry = connections.expiry(self._socket, self._visitor.grant)
         ends = connections.ageing(self._socket)
         async with self._group:
-            with connections.among(self._socket):
-                try:
-                    await self._read()
-                finally:
-                    for end in (*ends, *self._expiry):
-                        end.cancel()
-                    for task in self._tasks:
-                        task.cancel()
+            connections.enter(self._socket)
+            try:
+                await self._read()
+            finally:
+                connections.leave(self._socket)
+                for end in (*ends, *self._expiry):
+                    end.cancel()
+                for task in self._tasks:
+                    task.cancel()
 
     def _close(self, code: str) -> None:
         self._group.create_task(self._closed(CODES.get(code, 4000), code))
@@ -116,6 +117,7 @@ class _Conversation:
 
     async def _read(self) -> None:
         async for message in self._response:
+            await asyncio.sleep(0)  # others first: one client may have sent a thousand frames
             await self._socket.drained()  # who does not read is not read
             if message.type is WSMsgType.TEXT:
                 await self._hear(message.data)
@@ -144,8 +146,10 @@ class _Conversation:
         await self._closed(code, error.code)
 
     def _tell(self, error: RequestError, ref: Ref, channels: Iterable[str] = ()) -> None:
-        ended = {"channels": list(channels)} if channels else {}
-        self._socket.tell("error", ref, code=error.code, detail=str(error), **ended)
+        about: dict[str, object] = {"channels": list(channels)} if channels else {}
+        if error.channel is not None:
+            about["channel"] = error.channel
+        self._socket.tell("error", ref, code=error.code, detail=str(error), **about)
 
     async def _do(self, frame: ClientFrame) -> None:
         match frame:
@@ -205,7 +209,8 @@ class _Conversation:
                 state=state,
             )
         except BadCursor as error:
-            raise BadCursor(f"since of channel {next(iter(feeds))!r}: {error}") from error
+            channel = next(iter(feeds))
+            raise BadCursor(f"since of channel {channel!r}: {error}", channel=channel) from error
 
     async def _serve(self, part: Part) -> None:
         try:

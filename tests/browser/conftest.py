@@ -31,9 +31,8 @@ COLLECTION = "todos"
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
-    binary = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=binary, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=chromium_binary(), args=FLAGS)
         yield browser
         await browser.close()
 
@@ -83,6 +82,10 @@ async def bridge(
     process = BridgeProcess(config=config, directory=tmp_path_factory.mktemp("bridge"))
     yield await process.start()
     process.end()
+
+
+def chromium_binary() -> str:
+    return os.environ.get("CHROMIUM") or "/usr/bin/chromium"
 
 
 def free_port() -> int:

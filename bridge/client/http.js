@@ -1,0 +1,93 @@
+// Requests to the bridge: the token that goes with them, and what refusals mean.
+
+import { AuthError, BridgeError, HttpError } from "./errors.js";
+
+export class Http {
+  /** @param {import("./types.js").ConnectOptions} options @throws {BridgeError} `invalid_argument` */
+  constructor({ url, token, fetch = (...request) => globalThis.fetch(...request), credentials }) {
+    this.url = base(url);
+    this.source = token;
+    this.fetch = fetch;
+    this.credentials = credentials;
+  }
+
+  /** Whether asking again can give another token. */
+  get renews() {
+    return typeof this.source === "function";
+  }
+
+  /** @returns {Promise<string | undefined>} @throws {BridgeError} `auth`, where the callback throws */
+  async token() {
+    if (typeof this.source !== "function") return this.source;
+    try {
+      return (await this.source()) ?? undefined;
+    } catch (cause) {
+      throw new BridgeError("auth", "the token callback failed", { cause, retryable: true });
+    }
+  }
+
+  /**
+   * A JSON document of the bridge; asks for another token once where this one is refused.
+   * @param {string} path
+   * @param {AbortSignal} signal
+   * @returns {Promise<any>}
+   * @throws {BridgeError}
+   */
+  async get(path, signal) {
+    for (let again = this.renews; ; again = false) {
+      const token = await this.token();
+      const response = await this.answer(path, { signal, headers: bearer(token) });
+      if (response.ok) return response.json();
+      const error = await failure(response);
+      if (!again || !(error instanceof AuthError)) throw error;
+    }
+  }
+
+  /** @param {string} path @param {RequestInit} init @returns {Promise<Response>} */
+  async answer(path, init) {
+    try {
+      const { credentials } = this;
+      return await this.fetch(this.url + path, { cache: "no-store", credentials, ...init });
+    } catch (cause) {
+      throw unreachable(cause);
+    }
+  }
+}
+
+/** @param {unknown} cause @returns {BridgeError} */
+export function unreachable(cause) {
+  return new BridgeError("connection", "the bridge cannot be reached", { cause, retryable: true });
+}
+
+/** @param {string | undefined} token @returns {Record<string, string>} */
+export const bearer = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
+
+/** The address without a slash at its end. @param {string | URL} url @returns {string} */
+function base(url) {
+  try {
+    return new URL(url, globalThis.location?.href).href.replace(/[?#].*$/, "").replace(/\/+$/, "");
+  } catch (cause) {
+    throw new BridgeError("invalid_argument", `url: ${url} is no address of a bridge`, { cause });
+  }
+}
+
+/** What an answer without success says. @param {Response} response @returns {Promise<HttpError>} */
+export async function failure(response) {
+  const { status } = response;
+  const problem = await response.json().catch(() => undefined);
+  const message = problem?.detail ?? `the bridge answered ${status}`;
+  if (status === 401 || status === 403) return new AuthError(status, message, { problem });
+  const seconds = Number(response.headers.get("Retry-After") ?? NaN);
+  const retryAfter = Number.isFinite(seconds) ? seconds * 1000 : undefined;
+  return new HttpError(status, message, { problem, retryAfter });
+}
+
+/**
+ * The query of a stream. @param {import("./types.js").StreamRequest} request
+ * @param {Record<string, string | undefined>} more
+ */
+export function streamQuery({ channels }, more) {
+  const query = new URLSearchParams(channels.map(({ channel }) => ["channel", channel]));
+  for (const [name, value] of Object.entries(more)) if (value) query.set(name, value);
+  return query;
+}

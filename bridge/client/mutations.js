@@ -1,0 +1,252 @@
+// The writes that wait for the database: laid over the confirmed state, confirmed or rolled back.
+
+import { BridgeError } from "./errors.js";
+import { PendingMutation, acknowledged, checkAnswer, mutationError, randomId } from "./mutation.js";
+
+/** Ids of writes that came back, for writes that are told of later than that. */
+const MOST_SEEN = 1000;
+const SEEN_FOR = 300_000;
+
+/**
+ * What a model gives: the state after an event, and what to do when something has changed.
+ * @template T
+ * @typedef {{
+ *   apply: (state: T, event: import("./types.js").OptimisticEvent) => T,
+ *   matches: (pending: import("./types.js").Pending, event: import("./types.js").ConfirmedEvent) => boolean,
+ *   changed: () => void,
+ *   settled: (pending: import("./types.js").Pending) => void,
+ *   unseen: () => Promise<void>,
+ *   timeout: number,
+ * }} Owner
+ */
+
+/** @template T */
+export class Mutations {
+  /** @type {PendingMutation[]} */
+  #pending = [];
+  /** @type {Map<string, number>} */
+  #seen = new Map();
+  /** @type {Map<string, Promise<unknown>>} */
+  #queues = new Map();
+  #owner;
+  #running = false;
+  #position = "";
+
+  /** @param {Owner<T>} owner */
+  constructor(owner) {
+    this.#owner = owner;
+  }
+
+  get views() {
+    return this.#pending.map((pending) => pending.view);
+  }
+
+  get ids() {
+    return this.#pending.map(({ mutationId }) => mutationId);
+  }
+
+  /** Lets the time of all run, or stand still. @param {boolean} runs */
+  clock(runs) {
+    this.#running = runs;
+    for (const pending of this.#pending) pending.clock(runs);
+  }
+
+  /**
+   * Adds a write; it is sent once it is laid over the state.
+   * @template R
+   * @param {import("./types.js").Change} change
+   * @param {((context: { mutationId: string, signal: AbortSignal }) => Promise<R> | R) | undefined} send
+   * @param {import("./types.js").MutateOptions<R>} options
+   * @param {(event: import("./types.js").OptimisticEvent) => void} check throws where it does not fit
+   * @returns {import("./types.js").Mutation<R>}
+   * @throws {BridgeError} `invalid_argument`
+   */
+  add(change, send, options, check) {
+    const mutationId = this.#free(change?.mutationId ?? randomId());
+    const timeout = options.timeout ?? this.#owner.timeout;
+    const event = Object.freeze({ ...change, mutationId, confirmed: /** @type {const} */ (false) });
+    const pending = new PendingMutation(event, timeout, () => this.#expire(pending, timeout));
+    this.#pending.push(pending);
+    const sent = this.#begin(pending, send, options, check);
+    sent.catch(() => {});
+    return {
+      mutationId,
+      get status() {
+        return pending.status;
+      },
+      sent,
+      confirmed: pending.confirmed,
+      cancel: () => this.#rollBack(pending, "cancelled"),
+    };
+  }
+
+  /** @param {unknown} id */
+  #free(id) {
+    if (typeof id !== "string" || !id || id.length > 256) {
+      throw new BridgeError("invalid_argument", "mutationId: expected text of 1 to 256 characters");
+    }
+    if (this.ids.includes(id)) {
+      throw new BridgeError("invalid_argument", `mutationId ${id}: a write with this id is waiting already`);
+    }
+    return id;
+  }
+
+  /**
+   * @param {PendingMutation} pending @param {((context: any) => any) | undefined} send
+   * @param {import("./types.js").MutateOptions<any>} options @param {(event: import("./types.js").OptimisticEvent) => void} check
+   * @returns {Promise<any>}
+   */
+  #begin(pending, send, options, check) {
+    if (this.#wasSeen(pending.mutationId)) this.#settle(pending, "confirmed");
+    else {
+      try {
+        check(pending.event);
+      } catch (cause) {
+        this.#rollBack(pending, "conflict", { cause });
+        return pending.confirmed;
+      }
+      pending.clock(this.#running);
+      this.#owner.settled(pending.view);
+    }
+    this.#owner.changed();
+    return send ? this.#send(pending, send, options) : Promise.resolve();
+  }
+
+  /** @param {PendingMutation} pending @param {(context: any) => any} send @param {import("./types.js").MutateOptions<any>} options */
+  async #send(pending, send, { serial, position }) {
+    const { mutationId, signal } = pending;
+    try {
+      const result = await this.#inTurn(serial, () => {
+        if (signal.aborted) throw signal.reason;
+        return send({ mutationId, signal });
+      });
+      checkAnswer(result);
+      this.#acknowledge(pending, acknowledged(result, position));
+      return result;
+    } catch (cause) {
+      this.#rollBack(pending, "rejected", { cause });
+      throw cause;
+    }
+  }
+
+  /** Calls after the call before it with the same name has ended. @param {string | undefined} name @param {() => any} act */
+  #inTurn(name, act) {
+    const before = name === undefined ? undefined : this.#queues.get(name);
+    const turn = before ? before.then(act) : new Promise((resolve) => resolve(act()));
+    if (name === undefined) return turn;
+    const ended = turn.catch(() => {}).then(() => {
+      if (this.#queues.get(name) === ended) this.#queues.delete(name);
+    });
+    this.#queues.set(name, ended);
+    return turn;
+  }
+
+  /** @param {PendingMutation} pending @param {string | undefined} position */
+  #acknowledge(pending, position) {
+    pending.acknowledge(position);
+    if (pending.waits) this.#owner.settled(pending.view);
+    this.reached(this.#position);
+    this.#owner.changed();
+  }
+
+  // What the stream says.
+
+  /** Messages that are in the confirmed state now, or reject. @param {readonly import("./types.js").ConfirmedEvent[]} events */
+  came(events) {
+    for (const event of events) {
+      if (event.mutationId !== undefined && !event.rejected) this.#note(event.mutationId);
+      const pending = this.#pending.find((each) => this.#owner.matches(each.view, event));
+      if (!pending) continue;
+      if (event.rejected) this.#fail(pending, "rejected", { reason: event.data });
+      else this.#settle(pending, "confirmed");
+    }
+  }
+
+  /** The confirmed state contains everything up to a position. @param {string} position */
+  reached(position) {
+    this.#position = position;
+    for (const pending of [...this.#pending]) {
+      if (pending.position !== undefined && pending.position <= position) this.#settle(pending, "confirmed");
+    }
+  }
+
+  /** The confirmed state contains these writes. @param {readonly string[]} ids */
+  contained(ids) {
+    for (const pending of [...this.#pending]) {
+      if (ids.includes(pending.mutationId)) this.#settle(pending, "confirmed");
+    }
+    for (const id of ids) this.#note(id);
+  }
+
+  /** Lays all over a confirmed state; what does not fit any more is rolled back alone. @param {T} state */
+  over(state) {
+    for (const pending of [...this.#pending]) {
+      try {
+        state = this.#owner.apply(state, pending.event);
+      } catch (cause) {
+        this.#fail(pending, "conflict", { cause });
+      }
+    }
+    return state;
+  }
+
+  dispose() {
+    for (const pending of [...this.#pending]) this.#fail(pending, "disposed");
+    this.#seen.clear();
+  }
+
+  // Ends.
+
+  /** @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code @param {{ cause?: unknown, reason?: unknown }} [more] */
+  #fail(pending, code, more) {
+    if (pending.waits) this.#settle(pending, code, mutationError(code, pending.mutationId, more));
+  }
+
+  /** @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict"} code @param {{ cause?: unknown }} [more] */
+  #rollBack(pending, code, more) {
+    this.#fail(pending, code, more);
+    this.#owner.changed();
+  }
+
+  /** @param {PendingMutation} pending @param {import("./types.js").MutationStatus} status @param {import("./errors.js").MutationError} [error] */
+  #settle(pending, status, error) {
+    this.#pending = this.#pending.filter((each) => each !== pending);
+    pending.settle(status, error);
+    this.#owner.settled(pending.view);
+  }
+
+  /**
+   * Time is up. A write that was acknowledged is in the database: the state is fetched, and it is
+   * in there too, unless its position says that it comes later.
+   * @param {PendingMutation} pending @param {number} timeout
+   */
+  async #expire(pending, timeout) {
+    if (pending.status === "pending") return this.#rollBack(pending, "timeout");
+    const fetched = await this.#owner.unseen().then(
+      () => true,
+      () => false,
+    );
+    if (!pending.waits) return;
+    if (!fetched || pending.position !== undefined) return pending.again(timeout);
+    this.#settle(pending, "confirmed");
+    this.#owner.changed();
+  }
+
+  /** @param {string} id */
+  #note(id) {
+    this.#seen.delete(id);
+    this.#seen.set(id, Date.now());
+    if (this.#seen.size > MOST_SEEN) {
+      for (const oldest of this.#seen.keys()) {
+        this.#seen.delete(oldest);
+        break;
+      }
+    }
+  }
+
+  /** @param {string} id */
+  #wasSeen(id) {
+    const at = this.#seen.get(id);
+    return at !== undefined && Date.now() - at < SEEN_FOR;
+  }
+}
