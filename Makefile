@@ -64,7 +64,7 @@ package: $(VENV)/.client ## the browser client as an npm package, in dist/
 	cd bridge/client
 	../../$(BIN)/node ../../$(VENV)/npm.js pack --silent --pack-destination ../../dist
 
-audit: $(VENV)/.test ## known vulnerabilities in what is installed
+audit: $(VENV)/.test $(VENV)/.client ## known vulnerabilities in what is installed
 	@$(PIP) -e '.[audit]'
 	@$(BIN)/python .ci/audit.py
 
