@@ -66,7 +66,7 @@ package: $(VENV)/.client ## the browser client as an npm package, in dist/
 	$(BIN)/node $(TSC) -p tests/client/declarations.json --outDir dist/npm/dist
 	$(BIN)/node $(VENV)/npm.js pack ./dist/npm --silent --pack-destination dist
 
-audit: $(VENV)/.test ## known vulnerabilities in what is installed
+audit: $(VENV)/.test $(VENV)/.client ## known vulnerabilities in what is installed
 	@$(PIP) -e '.[audit]'
 	@$(BIN)/python .ci/audit.py
 

@@ -25,7 +25,9 @@ CAREFULLY = 1000
 class Point:
     """Where in the oplog a reading stands, and how it opens its next cursor."""
 
-    def __init__(self, start: str) -> None:
+    def __init__(self, start: str, most: int) -> None:
+        self.most = most
+        """Changes that are asked for at once."""
         self.head = start + START_OF_INSTANT
         self.careful = 0
         """For so many batches reads one event at a time: one too large to be read is near."""

@@ -29,7 +29,7 @@ from bridge.mongo import Mongo
 from bridge.server import Server
 from bridge.serving import Serving
 from bridge.snapshots import Origin, Snapshots
-from bridge.source import MongoSource
+from bridge.source import GENTLE, MongoSource
 from bridge.stream import Stream
 from bridge.visit import Lobby
 from bridge.watcher import Watcher
@@ -259,7 +259,7 @@ async def _messages(
     source: MongoSource, watcher: Watcher, start: str
 ) -> AsyncGenerator[tuple[list[Message], str], None]:
     """A watcher's messages as read again from the oplog, batch by batch."""
-    async with aclosing(source.read(start)) as batches:
+    async with aclosing(source.read(start, most=GENTLE)) as batches:
         async for batch in batches:
             yield [m for change in batch.changes for m in watcher.messages(change)], batch.head
             await asyncio.sleep(0)  # live traffic first

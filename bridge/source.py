@@ -37,6 +37,9 @@ AWAIT = 500
 BATCH = 1000
 """Changes read at once: bounds how long the loop is busy with one batch."""
 
+GENTLE = 100
+"""The same for readings of the past, where live traffic goes first: a few milliseconds each."""
+
 MANY = 50
 """Changes in a batch from which on it pays to ask for the next one ahead of time."""
 
@@ -85,14 +88,14 @@ class MongoSource:
         except MongoRefused:
             return await self._mongo.now()
 
-    async def read(self, start: str) -> AsyncGenerator[Batch, None]:
+    async def read(self, start: str, *, most: int = BATCH) -> AsyncGenerator[Batch, None]:
         """Batches of changes from a cluster time on (inclusive), in order, for ever.
 
-        What ends a stream (drop, rename) is passed, and what is too large for an event is
-        stepped over as a change without documents. Raises HistoryLost, MongoRefused,
-        MongoError.
+        A batch has at ``most`` so many. What ends a stream (drop, rename) is passed, and what
+        is too large for an event is stepped over as a change without documents. Raises
+        HistoryLost, MongoRefused, MongoError.
         """
-        point = Point(start)
+        point = Point(start, most)
         while True:
             try:
                 async with aclosing(self._batches(point)) as batches:
@@ -211,7 +214,7 @@ class _Cursor:
         command = {
             "getMore": self._id,
             "collection": self._collection,
-            "batchSize": 1 if point.careful else BATCH,
+            "batchSize": 1 if point.careful else point.most,
             "maxTimeMS": AWAIT,
         }
         return await self._mongo.command(
