@@ -55,7 +55,7 @@ check: $(VENV)/.client ## lint, formatting, types, layers of imports, the client
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/node $(PRETTIER) --check 'bridge/client/*.js' 'tests/client/*.{js,ts}'
+	$(BIN)/node $(PRETTIER) --check 'bridge/client/*.js' 'bridge/demo/page/*.{js,css}' 'tests/client/*.{js,ts}'
 	$(BIN)/node $(TSC) -p tests/client
 	$(BIN)/node tests/client/size.js
 
@@ -77,7 +77,7 @@ bench: $(VENV)/.client ## the benchmarks; writes docs/performance.md
 format: $(VENV)/.client ## rewrite the code as ruff and prettier format it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/node $(PRETTIER) --write 'bridge/client/*.js' 'tests/client/*.{js,ts}'
+	$(BIN)/node $(PRETTIER) --write 'bridge/client/*.js' 'bridge/demo/page/*.{js,css}' 'tests/client/*.{js,ts}'
 
 $(BIN)/python:
 	@python=$$(PYTHON="$(PYTHON)" tests/provision.sh python)

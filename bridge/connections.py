@@ -105,13 +105,6 @@ class Connections:
             for connection in list(self.open.values()):
                 connection.check(now, self.limits.patience)
 
-    def drop(self, session: str) -> bool:
-        """Cuts a session's connection without a goodbye; False where there is none."""
-        connection = self.open.get(session)
-        if connection:
-            connection.abort()
-        return connection is not None
-
     async def drain(self, seconds: float) -> None:
         """Says goodbye to everybody, spread over this time; new requests are turned away."""
         self.draining = True

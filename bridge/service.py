@@ -36,13 +36,11 @@ from bridge.watcher import Watcher
 
 log = structlog.get_logger("bridge")
 
-Routes = Callable[[Connections], Iterable[web.RouteDef]]
-
 
 class Service:
     """A bridge, from the configuration to the listeners.
 
-    ``routes`` adds routes to the public listener (the demo's page); ``announce`` is told
+    ``routes`` are added to the public listener (the demo's); ``announce`` is told
     the address once it listens.
     """
 
@@ -50,11 +48,11 @@ class Service:
         self,
         config: Config,
         *,
-        routes: Routes = lambda _connections: (),
+        routes: Iterable[web.RouteDef] = (),
         announce: Callable[[str], None] = lambda _url: None,
     ) -> None:
         self._config = config
-        self._routes = routes
+        self._routes = tuple(routes)
         self._announce = announce
         self._metrics = Metrics()
         self._refused: set[tuple[str, str]] = set()
@@ -181,7 +179,7 @@ class Service:
         ]
         running.append(tasks.create_task(connections.keep_alive(), name="keep alive"))
         config = self._config
-        public = server.application(self._routes(connections))
+        public = server.application(self._routes)
         numbers = admin.application(streams=streams, metrics=self._metrics)
         self._listen_to_signals(asyncio.current_task())  # before anybody is told that it runs
         async with (
