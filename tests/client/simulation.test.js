@@ -87,6 +87,16 @@ class Current {
     this.places = new Map(this.channels.map((channel) => [channel, this.start(channel, since)]));
   }
 
+  /** As a WebSocket does: channels come and go, each with its own cursor. */
+  change(add, remove) {
+    for (const channel of remove) this.places.delete(channel);
+    const names = add.map(({ channel }) => channel);
+    this.channels = [...new Set([...this.places.keys(), ...names])];
+    this.sink.frame({ type: "ready", heartbeat: 15, channels: names }, names);
+    for (const { channel, since } of add) this.places.set(channel, this.start(channel, since));
+    this.isLive = false;
+  }
+
   close() {
     this.closed = true;
   }
@@ -144,6 +154,7 @@ class Current {
 
 async function simulate(seed) {
   const random = chance(seed);
+  const socket = seed % 2 === 1;
   const sea = new Sea(random);
   const currents = [];
   const answers = [];
@@ -153,7 +164,7 @@ async function simulate(seed) {
     transport: (request, sink) => {
       const current = new Current(sea, request, sink);
       currents.push(current);
-      return current;
+      return socket ? current : { close: () => current.close() };
     },
     fetch: (url) =>
       new Promise((resolve, reject) => {
