@@ -1,6 +1,6 @@
 // The one connection that all channels share: opened, watched, opened again.
 
-import { AuthError, BridgeError, invalid } from "./errors.js";
+import { BridgeError, invalid } from "./errors.js";
 import { fetchStream } from "./fetch.js";
 import { Followers } from "./followers.js";
 import { unreachable } from "./http.js";
@@ -9,6 +9,7 @@ import { watchPage } from "./page.js";
 import { backoff } from "./retry.js";
 import { StatusLine } from "./status.js";
 import { Timers } from "./timers.js";
+import { reasonOf, verdict } from "./verdict.js";
 
 /** @import { Http } from "./http.js" */
 /** @import { Subscription } from "./subscription.js" */
@@ -220,21 +221,23 @@ export class Connection {
     for (const each of this.#followers.all) if (!heard.has(each)) each.stale();
   }
 
-  /** What follows the end of the newest stream. @param {Link} link @param {BridgeError} error */
-  #next(link, error) {
-    const { bye } = link;
-    if (bye && bye.reconnect === false) return this.#refuseAll(refusal(bye));
-    const status = "status" in error ? Number(error.status) : 0;
-    const { channel, code } = /** @type {any} */ (error).problem ?? {};
-    if (error instanceof AuthError && this.#http.renews && !this.#renewed) {
-      this.#renewed = true;
-      return this.#refreshNow();
+  /** What follows the end of the newest stream. @param {Link} link @param {BridgeError} ended */
+  #next(link, ended) {
+    const error = reasonOf(link.bye, ended);
+    const renews = error === ended && this.#http.renews && !this.#renewed;
+    switch (verdict(error, renews)) {
+      case "renew":
+        this.#renewed = true;
+        return this.#refreshNow();
+      case "channel":
+        return this.#refuse(/** @type {any} */ (error).problem.channel, error);
+      case "cursor":
+        return this.#forget(error);
+      case "final":
+        return this.#refuseAll(error);
+      case "wait":
+        return this.#wait(link, error);
     }
-    if (this.#followers.of(channel).length) return this.#refuse(channel, error);
-    if (code === "bad_cursor") return this.#forget(error);
-    if (error.code === "invalid_argument") return this.#refuseAll(error);
-    if (status >= 400 && !error.retryable) return this.#refuseAll(error);
-    this.#wait(link, error);
   }
 
   /** @param {Link} link @param {BridgeError} error */
@@ -314,10 +317,4 @@ export class Connection {
   #say(state, error, retryAt) {
     this.#status.say(state, this.#attempt, error, retryAt);
   }
-}
-
-/** @param {any} bye */
-function refusal({ code }) {
-  const text = `the bridge said goodbye for good: ${code}`;
-  return code === "forbidden" ? new AuthError(403, text) : new BridgeError("http", text);
 }

@@ -37,7 +37,7 @@ const last = (path) => path[path.length - 1];
 /** @param {boolean} fits @param {number} index @param {readonly string[]} path */
 function check(fits, index, path) {
   if (fits) return;
-  throw new PatchError(`delta: ${path} does not fit`, { index, operation: path });
+  throw new PatchError(`${path} does not fit`, { index, operation: path });
 }
 
 /** @param {any} holder @param {string} segment @param {number} size @param {Draft} draft */

@@ -112,7 +112,7 @@ export class Model extends Reading {
    */
   mutate(change, send, options = {}) {
     this.#start();
-    if (Object(change) !== change) throw invalid("mutate: expected a change");
+    if (Object(change) !== change) throw invalid("expected a change");
     return this.#mutations.add(change, send, options);
   }
 
@@ -264,6 +264,7 @@ export class Model extends Reading {
   #live() {
     const run = this.#run;
     this.#run = undefined;
+    this.#origin.attempts = 0;
     this.#store.set({ isStale: this.#adrift });
     this.#mutations.clock(true);
     this.#become("ready");

@@ -119,7 +119,7 @@ export function acknowledged(result, position) {
  */
 export function checkAnswer(result) {
   if (typeof Response !== "function" || !(result instanceof Response) || result.ok) return;
-  throw new HttpError(result.status, `the write was answered with ${result.status}`);
+  throw new HttpError(result.status, `the answer was ${result.status}`);
 }
 
 /** @returns {string} an id that nobody else has; `randomUUID` is for secure contexts only */

@@ -88,7 +88,7 @@ export class Mutations {
       throw invalid("mutationId: expected text of 1 to 256 characters");
     }
     if (this.ids.includes(id)) {
-      throw invalid(`mutationId ${id}: a write waits with this id`);
+      throw invalid(`mutationId ${id}: it is in use`);
     }
     return id;
   }

@@ -1,15 +1,13 @@
 // Where a model's state comes from: the application's own function, or the bridge.
 
 import { backoff } from "./retry.js";
-import { fetchState, pause, stateOf } from "./state.js";
+import { fetchState, stateOf } from "./state.js";
 
 /** @import { BridgeError } from "./errors.js" */
 /** @import { State } from "./state.js" */
 /** @import { AutomaticMerge, ModelSpec, Snapshot, SyncContext, SyncReason, SyncResult } from "./types.js" */
 
-const CROWD = backoff({ initial: 1000 });
-
-/** Resyncs in a minute that may follow one another at once. */
+/** Resyncs in a minute that may follow one another at once; each further one counts as a failure. */
 const AT_ONCE = 5;
 const MINUTE = 60_000;
 
@@ -20,6 +18,8 @@ export class Origin {
   /** @type {number[]} */
   #resyncs = [];
   #initial;
+  /** How often it was asked for since the model was ready. */
+  attempts = 0;
   /** What `sync` is called with after its context. @type {any[]} */
   params = [];
 
@@ -34,7 +34,7 @@ export class Origin {
   }
 
   /**
-   * The state, asked for as often as it takes; later, where it is asked for again and again.
+   * The state, asked for as often as it takes.
    * @param {SyncReason} reason
    * @param {AbortSignal} signal
    * @param {readonly string[]} pending
@@ -47,16 +47,12 @@ export class Origin {
     this.#initial = undefined;
     if (initial) return stateOf(initial);
     const { channel, sync = this.#ask, retry = backoff() } = this.#spec;
-    const crowded = reason === "manual" ? 0 : this.#crowded();
-    if (crowded > 0) {
-      await pause(Number(CROWD(crowded, /** @type {any} */ (undefined))), signal);
-      signal.throwIfAborted();
-    }
+    this.attempts = reason === "manual" ? 0 : Math.max(this.attempts, this.#crowded());
     const snapshot = () => this.#snapshot(channel, signal);
     /** @param {number} attempt */
     const once = async (attempt) =>
       sync.call(this, { signal, reason, attempt, pending, snapshot }, ...this.params);
-    return fetchState(once, retry, signal, failed);
+    return fetchState(once, retry, signal, failed, this);
   }
 
   /** @param {SyncContext} context @returns {Promise<SyncResult<T>>} */

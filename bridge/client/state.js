@@ -18,23 +18,32 @@ import { BridgeError, SyncError, invalid } from "./errors.js";
  * @param {Retry} retry
  * @param {AbortSignal} signal
  * @param {(error: BridgeError) => void} failed told of each failure
+ * @param {{ attempts: number }} tries so far; those that there were have failed
  * @returns {Promise<State<T>>}
  * @throws {BridgeError} where the answer has the wrong shape, access is denied, or `retry` gives up
  */
-export async function fetchState(fetch, retry, signal, failed) {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return stateOf(await fetch(attempt));
-    } catch (cause) {
-      if (signal.aborted) throw cause;
-      if (cause instanceof BridgeError && isFinal(cause)) throw cause;
-      const why = `the state cannot be fetched: ${/** @type {any} */ (cause)?.message}`;
-      const error = new SyncError(why, { cause, attempts: attempt });
-      const wait = retry(attempt, error);
+export async function fetchState(fetch, retry, signal, failed, tries) {
+  /** @type {any} */
+  let cause = new Error("the replay was lost");
+  for (;;) {
+    const { attempts } = tries;
+    if (attempts) {
+      const error = new SyncError(`the state cannot be fetched: ${cause?.message}`, {
+        cause,
+        attempts,
+      });
+      const wait = retry(attempts, error);
       if (wait === null || wait < 0) throw error;
       failed(error);
-      await pause(Math.max(wait, /** @type {any} */ (cause)?.retryAfter ?? 0), signal);
+      await pause(Math.max(wait, cause?.retryAfter ?? 0), signal);
       signal.throwIfAborted();
+    }
+    tries.attempts += 1;
+    try {
+      return stateOf(await fetch(tries.attempts));
+    } catch (error) {
+      if (signal.aborted || (error instanceof BridgeError && isFinal(error))) throw error;
+      cause = error;
     }
   }
 }
@@ -56,7 +65,7 @@ export function stateOf(result) {
 }
 
 /** @param {number} wait milliseconds @param {AbortSignal} signal ends it */
-export function pause(wait, signal) {
+function pause(wait, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, wait);
     signal.addEventListener("abort", () => {

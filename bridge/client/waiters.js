@@ -42,4 +42,4 @@ export class Waiters {
   }
 }
 
-const cancelled = () => new BridgeError("cancelled", "the wait was cancelled");
+const cancelled = () => new BridgeError("cancelled", "cancelled");

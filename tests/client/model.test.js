@@ -751,7 +751,7 @@ test("a loss while the state is fetched: a state from before the loss is not eno
     reason: "slow_consumer",
     cursor: id(9),
   });
-  await settle();
+  await pass(600);
   answers[1]({ cursor: id(5), documents: [] });
   await pass(30);
   assert.deepEqual([rig.streams.length, rig.stream.request.since], [2, id(5)]);
@@ -780,4 +780,31 @@ test("a heartbeat while the state is fetched is no promise about what is applied
   await settle();
   rig.stream.frame({ type: "heartbeat", cursor: id(10) });
   assert.deepEqual([write.status, model.confirmed], ["confirmed", [{ _id: 1 }]]);
+});
+
+test("a replay that is lost after a good sync counts as a failed attempt", async () => {
+  const rig = new Rig();
+  let calls = 0;
+  const model = rig.model({
+    ...letters,
+    retry: fixed(10, 3),
+    sync: () => {
+      calls += 1;
+      return { data: "0", cursor: id(calls) };
+    },
+  });
+  const ready = model.sync();
+  for (let n = 0; n < 3; n++) {
+    await pass(50);
+    assert.equal(calls, n + 1);
+    rig.stream.frame({
+      type: "resync",
+      channel: "todos:acme",
+      reason: "history_lost",
+      cursor: id(99),
+    });
+  }
+  await pass(50);
+  await assert.rejects(ready, (error) => error instanceof SyncError && error.attempts === 3);
+  assert.deepEqual([calls, model.state], [3, "errored"]);
 });
