@@ -13,9 +13,10 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+PRETTIER := tests/client/node_modules/prettier/bin/prettier.cjs --config tests/client/.prettierrc.json --log-level warn
 TSC := tests/client/node_modules/typescript/bin/tsc
 # The client's tests look at memory, and import it by the name of its package.
-NODE_TEST := --expose-gc --preserve-symlinks --test
+NODE_TEST := --expose-gc --preserve-symlinks --test --test-reporter=spec
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # An interpreter that is gone (the system's Python was replaced) takes its stamps with it.
@@ -54,27 +55,29 @@ check: $(VENV)/.client ## lint, formatting, types, layers of imports, the client
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/node $(PRETTIER) --check 'bridge/client/*.js' 'bridge/demo/page/*.{js,css}' 'tests/client/*.{js,ts}'
 	$(BIN)/node $(TSC) -p tests/client
 	$(BIN)/node tests/client/size.js
 
 package: $(VENV)/.client ## the browser client as an npm package, in dist/
-	rm -rf bridge/client/dist
-	$(BIN)/node $(TSC) -p tests/client/declarations.json
-	mkdir -p dist
-	cd bridge/client
-	../../$(BIN)/node ../../$(VENV)/npm.js pack --silent --pack-destination ../../dist
+	@rm -rf dist/npm
+	mkdir -p dist/npm
+	cp LICENSE bridge/client/{*.js,package.json,README.md} dist/npm
+	$(BIN)/node $(TSC) -p tests/client/declarations.json --outDir dist/npm/dist
+	$(BIN)/node $(VENV)/npm.js pack ./dist/npm --silent --pack-destination dist
 
-audit: $(VENV)/.test ## known vulnerabilities in what is installed
+audit: $(VENV)/.test $(VENV)/.client ## known vulnerabilities in what is installed
 	@$(PIP) -e '.[audit]'
 	@$(BIN)/python .ci/audit.py
 
-bench: $(VENV)/.test ## the benchmarks; writes docs/performance.md
+bench: $(VENV)/.client ## the benchmarks; writes docs/performance.md
 	@tests/provision.sh mongod
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-format: $(VENV)/.test ## rewrite the code as ruff formats it
+format: $(VENV)/.client ## rewrite the code as ruff and prettier format it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/node $(PRETTIER) --write 'bridge/client/*.js' 'bridge/demo/page/*.{js,css}' 'tests/client/*.{js,ts}'
 
 $(BIN)/python:
 	@python=$$(PYTHON="$(PYTHON)" tests/provision.sh python)

@@ -14,6 +14,7 @@ from benchmarks.fanout import measure_fanout
 from benchmarks.latency import measure_latency
 from benchmarks.load import build_load
 from benchmarks.machine import Bystanders, describe
+from benchmarks.patches import measure_patches
 from benchmarks.reconnect import measure_reconnect
 from benchmarks.report import Section, markdown, show
 from benchmarks.stand import Stand
@@ -26,6 +27,7 @@ MEASUREMENTS: dict[str, Callable[[Stand], Section]] = {
     "fanout": measure_fanout,
     "latency": measure_latency,
     "reconnect": measure_reconnect,
+    "patches": measure_patches,
 }
 
 

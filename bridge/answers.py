@@ -19,6 +19,9 @@ _PREFLIGHT = {
     "Access-Control-Max-Age": "7200",
 }
 
+PROBLEM = "application/problem+json"
+"""RFC 9457."""
+
 RETRY_SECONDS = (2, 8)
 """Between these, jittered, who has too many connections is asked to come back."""
 
@@ -108,7 +111,7 @@ def problem(error: RequestError, headers: Mapping[str, str] = MappingProxyType({
     return web.Response(
         status=error.status,
         body=orjson.dumps(body),
-        content_type="application/problem+json",
+        content_type=PROBLEM,
         headers=own,
     )
 

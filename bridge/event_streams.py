@@ -52,17 +52,18 @@ class EventStreams:
         expiry = self._serving.connections.expiry(connection, visitor.grant)
         ageing = self._serving.connections.ageing(connection)
         del visitor  # an idle stream keeps only what it needs
+        self._serving.connections.enter(connection)
         try:
-            with self._serving.connections.among(connection):
-                await response.prepare(request)
-                connection.open(ready)
-                del ready
-                try:
-                    await connection.serve()
-                except Unavailable as passing:
-                    self._serving.connections.end(connection, passing.code)
-                await self._close(response, connection)
+            await response.prepare(request)
+            connection.open(ready)
+            del ready
+            try:
+                await connection.serve()
+            except Unavailable as passing:
+                self._serving.connections.end(connection, passing.code)
+            await self._close(response, connection)
         finally:
+            self._serving.connections.leave(connection)
             self._serving.door.leave(client)
             for end in (*expiry, *ageing):
                 end.cancel()

@@ -32,7 +32,9 @@ class Metrics:
             ["stream"],
             registry=self.registry,
         )
-        self.connections = Gauge("bridge_connections", "Open event streams", registry=self.registry)
+        self.connections = Gauge(
+            "bridge_connections", "Open event streams and WebSockets", registry=self.registry
+        )
         self.waiting = Gauge(
             "bridge_waiting_connections",
             "TCP connections of which no request is being served",

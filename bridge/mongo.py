@@ -104,9 +104,11 @@ class Mongo:
         """
         try:
             async with asyncio.timeout(limit):
-                return await self._database(database).command(
+                reply = await self._database(database).command(
                     command, codec_options=_RAW if raw else READ, session=session
                 )
+            _heed_cancellation()
+            return reply
         except TimeoutError as error:
             raise MongoError(f"no answer from MongoDB for {limit:.0f} s") from error
         except OperationFailure as error:
@@ -184,6 +186,13 @@ class Mongo:
         exists = await self.imaged(namespace)
         verb = "collMod" if exists else "create"
         await self.command(namespace.db, {verb: namespace.coll, **images})
+
+
+def _heed_cancellation() -> None:
+    """The driver can lose a cancellation that comes while it connects (Python 3.11's wait_for)."""
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _client_class(driver: str) -> Any:

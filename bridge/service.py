@@ -29,20 +29,18 @@ from bridge.mongo import Mongo
 from bridge.server import Server
 from bridge.serving import Serving
 from bridge.snapshots import Origin, Snapshots
-from bridge.source import MongoSource
+from bridge.source import GENTLE, MongoSource
 from bridge.stream import Stream
 from bridge.visit import Lobby
 from bridge.watcher import Watcher
 
 log = structlog.get_logger("bridge")
 
-Routes = Callable[[Connections], Iterable[web.RouteDef]]
-
 
 class Service:
     """A bridge, from the configuration to the listeners.
 
-    ``routes`` adds routes to the public listener (the demo's page); ``announce`` is told
+    ``routes`` are added to the public listener (the demo's); ``announce`` is told
     the address once it listens.
     """
 
@@ -50,11 +48,11 @@ class Service:
         self,
         config: Config,
         *,
-        routes: Routes = lambda _connections: (),
+        routes: Iterable[web.RouteDef] = (),
         announce: Callable[[str], None] = lambda _url: None,
     ) -> None:
         self._config = config
-        self._routes = routes
+        self._routes = tuple(routes)
         self._announce = announce
         self._metrics = Metrics()
         self._refused: set[tuple[str, str]] = set()
@@ -181,7 +179,7 @@ class Service:
         ]
         running.append(tasks.create_task(connections.keep_alive(), name="keep alive"))
         config = self._config
-        public = server.application(self._routes(connections))
+        public = server.application(self._routes)
         numbers = admin.application(streams=streams, metrics=self._metrics)
         self._listen_to_signals(asyncio.current_task())  # before anybody is told that it runs
         async with (
@@ -261,7 +259,7 @@ async def _messages(
     source: MongoSource, watcher: Watcher, start: str
 ) -> AsyncGenerator[tuple[list[Message], str], None]:
     """A watcher's messages as read again from the oplog, batch by batch."""
-    async with aclosing(source.read(start)) as batches:
+    async with aclosing(source.read(start, most=GENTLE)) as batches:
         async for batch in batches:
             yield [m for change in batch.changes for m in watcher.messages(change)], batch.head
             await asyncio.sleep(0)  # live traffic first

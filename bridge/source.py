@@ -7,7 +7,7 @@ https://www.mongodb.com/docs/manual/changeStreams/
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from hashlib import sha256
@@ -15,30 +15,30 @@ from typing import Any
 from uuid import UUID
 
 import bson
-from bson import DBRef, Int64, Timestamp
+from bson import DBRef, Int64
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
 from bridge.documents import iso_date
 from bridge.errors import HistoryLost, MongoError, MongoRefused
 from bridge.events import (
-    START_OF_INSTANT,
     Batch,
     Change,
     Document,
     Namespace,
-    after_change,
-    seconds_of,
-    time_of,
 )
 from bridge.mongo import READ, READ_DAMAGED, EventTooLarge, Mongo, whole
-from bridge.pipelines import ENDINGS, TOO_LARGE
+from bridge.pipelines import TOO_LARGE
+from bridge.point import Point, instant
 
 AWAIT = 500
 """Milliseconds after which an idle stream learns that time has moved on."""
 
 BATCH = 1000
 """Changes read at once: bounds how long the loop is busy with one batch."""
+
+GENTLE = 100
+"""The same for readings of the past, where live traffic goes first: a few milliseconds each."""
 
 MANY = 50
 """Changes in a batch from which on it pays to ask for the next one ahead of time."""
@@ -88,14 +88,14 @@ class MongoSource:
         except MongoRefused:
             return await self._mongo.now()
 
-    async def read(self, start: str) -> AsyncGenerator[Batch, None]:
+    async def read(self, start: str, *, most: int = BATCH) -> AsyncGenerator[Batch, None]:
         """Batches of changes from a cluster time on (inclusive), in order, for ever.
 
-        What ends a stream (drop, rename) is passed, and what is too large for an event is
-        stepped over as a change without documents. Raises HistoryLost, MongoRefused,
-        MongoError.
+        A batch has at ``most`` so many. What ends a stream (drop, rename) is passed, and what
+        is too large for an event is stepped over as a change without documents. Raises
+        HistoryLost, MongoRefused, MongoError.
         """
-        point = _Point(start)
+        point = Point(start, most)
         while True:
             try:
                 async with aclosing(self._batches(point)) as batches:
@@ -104,7 +104,7 @@ class MongoSource:
             except EventTooLarge:
                 point.be_careful()
 
-    async def _batches(self, point: "_Point") -> AsyncGenerator[Batch, None]:
+    async def _batches(self, point: "Point") -> AsyncGenerator[Batch, None]:
         """One server-side cursor's batches; ends where the stream has to be opened anew."""
         options = {**point.options(), **({} if point.blind else self._images)}
         cursor = await _Cursor.open(self._mongo, self._scope, options, self._stages)
@@ -122,7 +122,7 @@ class MongoSource:
             yield Batch([point.silent_drop(self._scope)], point.head)
         point.pass_end()
 
-    def _change(self, raw: RawBSONDocument, point: "_Point") -> Change:
+    def _change(self, raw: RawBSONDocument, point: "Point") -> Change:
         withheld = "too_large" if point.blind else ""
         try:
             event = bson.decode(raw.raw, READ)
@@ -142,82 +142,13 @@ class MongoSource:
             whole(get("fullDocument")),
             whole(get("fullDocumentBeforeChange")),
             _description(get("updateDescription")),
-            iso_date(wall) if wall else _instant(time),
+            iso_date(wall) if wall else instant(time),
             get("_channel"),
             get("_event"),
             get("_headers"),
             _transaction(event["lsid"]["id"], event["txnNumber"]) if "txnNumber" in event else "",
             withheld or ("too_large" if TOO_LARGE in event else ""),
         )
-
-
-class _Point:
-    """Where in the oplog a reading stands, and how it opens its next cursor."""
-
-    def __init__(self, start: str) -> None:
-        self.head = start + START_OF_INSTANT
-        self.careful = 0
-        """For so many batches reads one event at a time: one too large to be read is near."""
-        self.blind = False
-        """Asks for no images: the next event is too large to be read with them."""
-        self.told = False
-        """The last change read says why a stream ends."""
-        self._start = start
-        self._token: Any = None
-        self._time = ""
-        self._ordinal = 0
-
-    def options(self) -> Document:
-        """How the change stream is to start."""
-        if self._token is not None:
-            return {"resumeAfter": self._token}
-        self._time, self._ordinal = "", 0
-        return {"startAtOperationTime": _timestamp(self._start)}
-
-    def number(self, token: Mapping[str, Any], op: str) -> tuple[str, int]:
-        """The next change's cluster time, from its token, and its ordinal there."""
-        time = _time_of_token(token)
-        self._ordinal = self._ordinal + 1 if time == self._time else 1
-        self._time = time
-        self.told = op in ENDINGS
-        return time, self._ordinal
-
-    def reach(self, token: Mapping[str, Any]) -> None:
-        """Everything numbered so far and all before the token's time has been given."""
-        given = after_change(self._time, self._ordinal) if self._time else ""
-        self.head = max(self.head, given, _time_of_token(token) + START_OF_INSTANT)
-        self._start, self._token = time_of(self.head), None
-        self.careful = max(0, self.careful - 1)
-
-    def step_over(self, token: Any, change: Change) -> None:
-        """Goes on right behind a change that was too large to be read."""
-        self.head = after_change(change.time, change.ordinal)
-        self._time, self._ordinal = change.time, change.ordinal
-        self._start, self._token = change.time, token
-        self.careful, self.blind = 0, False
-
-    def be_careful(self) -> None:
-        """An event too large to be read has been met: look closer, then step over it.
-
-        Raises HistoryLost where it is too large even without images: nothing leads past it.
-        """
-        if self.blind:
-            raise HistoryLost("an event is above 16 MB even without images; it cannot be read")
-        self.careful, self.blind = BATCH, self.careful > 0
-        self._token = None
-
-    def silent_drop(self, scope: Namespace) -> Change:
-        """Stands for the drop that ended the stream but was hidden by the pipeline."""
-        time = time_of(self.head)
-        ordinal = self._ordinal + 1 if time == self._time else 1
-        self.head = after_change(time, ordinal)
-        return Change(time, ordinal, "drop", scope, wall=_instant(time))
-
-    def pass_end(self) -> None:
-        """The stream ended (invalidated): the next one starts right after its last instant."""
-        self._start = _next(time_of(self.head))
-        self.head = max(self.head, self._start + START_OF_INSTANT)
-        self._token = None
 
 
 class _Cursor:
@@ -253,7 +184,7 @@ class _Cursor:
         return cls(mongo, session, database, reply["cursor"])
 
     async def replies(
-        self, point: _Point
+        self, point: Point
     ) -> AsyncGenerator[tuple[Sequence[RawBSONDocument], Any], None]:
         """Batches of raw events, each with its post-batch resume token, until the stream ends.
 
@@ -279,11 +210,11 @@ class _Cursor:
                     await ahead
             await self._session.end_session()
 
-    async def _more(self, point: _Point) -> Any:
+    async def _more(self, point: Point) -> Any:
         command = {
             "getMore": self._id,
             "collection": self._collection,
-            "batchSize": 1 if point.careful else BATCH,
+            "batchSize": 1 if point.careful else point.most,
             "maxTimeMS": AWAIT,
         }
         return await self._mongo.command(
@@ -326,21 +257,3 @@ def _namespace(db: str, coll: str) -> Namespace:
 def _transaction(session: UUID, number: int) -> str:
     """Names a transaction without giving away the session that it ran in."""
     return sha256(session.bytes + b"%d" % number).hexdigest()[:16]
-
-
-def _timestamp(time: str) -> Timestamp:
-    return Timestamp(seconds_of(time), int(time[8:16], 16))
-
-
-def _instant(time: str) -> str:
-    """The second of a cluster time, for a change whose wall clock time is not known."""
-    return iso_date(_timestamp(time).as_datetime().replace(tzinfo=None))
-
-
-def _next(time: str) -> str:
-    return f"{int(time, 16) + 1:016x}"
-
-
-def _time_of_token(token: Mapping[str, Any]) -> str:
-    """The cluster time inside a resume token (characters 2 to 18 of its hex string)."""
-    return str(token["_data"])[2:18].lower()

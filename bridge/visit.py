@@ -12,7 +12,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from bridge.answers import problem
+from bridge.answers import PROBLEM, problem
 from bridge.errors import (
     HeaderTooLarge,
     Malformed,
@@ -171,7 +171,7 @@ class Visit(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Sends what is left of the answer, to a client that takes it; then waits again."""
-        if isinstance(resp, web.HTTPClientError):  # aiohttp's own
+        if isinstance(resp, web.HTTPClientError) and resp.content_type != PROBLEM:  # aiohttp's own
             resp = problem(_refusal(resp.status))
         try:
             async with asyncio.timeout(self._lobby.patience):

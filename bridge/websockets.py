@@ -99,14 +99,15 @@ class _Conversation:
         self._expiry = connections.expiry(self._socket, self._visitor.grant)
         ends = connections.ageing(self._socket)
         async with self._group:
-            with connections.among(self._socket):
-                try:
-                    await self._read()
-                finally:
-                    for end in (*ends, *self._expiry):
-                        end.cancel()
-                    for task in self._tasks:
-                        task.cancel()
+            connections.enter(self._socket)
+            try:
+                await self._read()
+            finally:
+                connections.leave(self._socket)
+                for end in (*ends, *self._expiry):
+                    end.cancel()
+                for task in self._tasks:
+                    task.cancel()
 
     def _close(self, code: str) -> None:
         self._group.create_task(self._closed(CODES.get(code, 4000), code))

@@ -3,12 +3,14 @@
 import { applyDelta } from "./delta.js";
 import { applyPatch } from "./patch.js";
 
+/** @import { Change, Message } from "./types.js" */
+
 /**
  * The document after a message: undefined where it is gone, or did not come (`ref`).
  * @param {any} document as it was before; only `delta`, `patch` and `update` look at it
- * @param {import("./types.js").Message | import("./types.js").Change} event
+ * @param {Message | Change} event
  * @returns {any}
- * @throws {import("./errors.js").PatchError} where it does not fit
+ * @throws {PatchError} where it does not fit
  */
 export function applyMessage(document, event) {
   if (event.patch) return applyPatch(document, event.patch);

@@ -1,17 +1,19 @@
 // A bridge: its connection, and one model for each channel.
 
 import { Connection } from "./connection.js";
-import { BridgeError } from "./errors.js";
+import { BridgeError, invalid } from "./errors.js";
 import { Http } from "./http.js";
 import { Model } from "./model.js";
 import { Subscription } from "./subscription.js";
+
+/** @import { ConnectOptions, Cursor, Listener, ModelSpec, Snapshot, Status, Timestamp } from "./types.js" */
 
 /**
  * What a model needs of its bridge.
  * @typedef {{
  *   freeze: boolean,
- *   follow: (spec: import("./types.js").ModelSpec<any>, since: string | undefined, listener: import("./types.js").Listener) => Subscription,
- *   snapshot: (channel: string, signal: AbortSignal) => Promise<import("./types.js").Snapshot>,
+ *   follow: (spec: ModelSpec<any>, since: string | undefined, listener: Listener) => Subscription,
+ *   snapshot: (channel: string, signal: AbortSignal) => Promise<Snapshot>,
  *   forget: (model: Model<any>) => void,
  * }} Owner
  */
@@ -23,9 +25,9 @@ export class Bridge {
   /** @type {Map<string, Model<any>>} */
   #models = new Map();
 
-  /** @param {import("./types.js").ConnectOptions} options */
+  /** @param {ConnectOptions} options */
   constructor(options) {
-    if (!options?.url) throw new BridgeError("invalid_argument", "connect: url is required");
+    if (!options?.url) throw invalid("connect: url is required");
     this.#http = new Http(options);
     this.#connection = new Connection(options, this.#http);
     this.#freeze = options.freeze ?? false;
@@ -37,7 +39,7 @@ export class Bridge {
     return this.#connection.status;
   }
 
-  /** @param {(status: import("./types.js").Status) => void} listener @returns {() => void} ends it */
+  /** @param {(status: Status) => void} listener @returns {() => void} ends it */
   onStatus(listener) {
     return this.#connection.onStatus(listener);
   }
@@ -46,7 +48,7 @@ export class Bridge {
    * The model of a channel; a second call gives the same one, whatever its spec, until it is
    * disposed. Making one asks for nothing.
    * @template T
-   * @param {import("./types.js").ModelSpec<T>} spec
+   * @param {ModelSpec<T>} spec
    * @returns {Model<T>}
    * @throws {BridgeError} `invalid_argument`
    */
@@ -73,8 +75,8 @@ export class Bridge {
   /**
    * The messages of a channel, without a state.
    * @param {string} channel
-   * @param {import("./types.js").Listener} listener
-   * @param {{ since?: import("./types.js").Cursor | import("./types.js").Timestamp }} [options] from
+   * @param {Listener} listener
+   * @param {{ since?: Cursor | Timestamp }} [options] from
    *   now, where it is left out
    * @returns {Subscription}
    * @throws {BridgeError} `invalid_argument`
@@ -112,19 +114,18 @@ export class Bridge {
   }
 }
 
-/** @param {import("./types.js").ModelSpec<any>} spec @throws {BridgeError} `invalid_argument` */
+/** @param {ModelSpec<any>} spec @throws {BridgeError} `invalid_argument` */
 function check(spec) {
   if (typeof spec?.channel !== "string" || !spec.channel) throw needsChannel();
   if (typeof spec.merge !== "function") {
-    throw new BridgeError("invalid_argument", "merge is required: collection(), document() or a function");
+    throw invalid("merge is required: collection(), document() or a function");
   }
   if (spec.sync !== undefined && typeof spec.sync !== "function") {
-    throw new BridgeError("invalid_argument", "sync: expected a function");
+    throw invalid("sync: expected a function");
   }
   if (!spec.sync && !("state" in spec.merge)) {
-    throw new BridgeError("invalid_argument", "sync is required with a merge function of your own");
+    throw invalid("sync is required with a merge function of your own");
   }
 }
 
-const needsChannel = () =>
-  new BridgeError("invalid_argument", "channel is required: the name of a channel");
+const needsChannel = () => invalid("channel is required: the name of a channel");

@@ -4,6 +4,9 @@ import { isGone } from "./apply.js";
 import { keyText } from "./keys.js";
 import { Rows } from "./rows.js";
 
+/** @import { Aside } from "./rows.js" */
+/** @import { AutomaticMerge, Entry } from "./types.js" */
+
 /**
  * The state is an array of the channel's documents. Each keeps its place until it goes; new ones
  * come at the end, or where `sort` puts them.
@@ -18,11 +21,11 @@ import { Rows } from "./rows.js";
  *   sort?: (one: T, other: T) => number,
  *   placeholder?: (key: any, reason: string) => T,
  * }} [options]
- * @returns {import("./types.js").AutomaticMerge<readonly T[]>}
+ * @returns {AutomaticMerge<readonly T[]>}
  */
 export function collection(options = {}) {
   const key = options.key ?? ((/** @type {any} */ document) => document?._id);
-  /** What goes with an array that was made here. @type {WeakMap<object, import("./rows.js").Aside>} */
+  /** What goes with an array that was made here. @type {WeakMap<object, Aside>} */
   const asides = new WeakMap();
 
   /** @param {readonly T[]} state @param {boolean} many */
@@ -60,7 +63,7 @@ export function collection(options = {}) {
     (/** @type {readonly T[]} */ state, /** @type {any} */ event) => fold(state, [event]),
     {
       fold,
-      /** @param {readonly import("./types.js").Entry[]} entries @returns {readonly T[]} */
+      /** @param {readonly Entry[]} entries @returns {readonly T[]} */
       state(entries) {
         const changed = rows([], true);
         for (const entry of entries) changed.take(keyText(entry), entry);

@@ -1,12 +1,19 @@
 // The one connection that all channels share: opened, watched, opened again.
 
-import { compose } from "./cursor.js";
-import { AuthError, BridgeError } from "./errors.js";
+import { BridgeError, invalid } from "./errors.js";
 import { fetchStream } from "./fetch.js";
+import { Followers } from "./followers.js";
+import { unreachable } from "./http.js";
 import { Link } from "./link.js";
 import { watchPage } from "./page.js";
-import { call } from "./report.js";
 import { backoff } from "./retry.js";
+import { StatusLine } from "./status.js";
+import { Timers } from "./timers.js";
+import { reasonOf, verdict } from "./verdict.js";
+
+/** @import { Http } from "./http.js" */
+/** @import { Subscription } from "./subscription.js" */
+/** @import { ConnectOptions, ConnectionState, Status, Transport } from "./types.js" */
 
 /** Milliseconds in which changes of the set of channels become one. */
 const COALESCE = 20;
@@ -14,7 +21,7 @@ const COALESCE = 20;
 const HEALTHY = 10_000;
 const HIDDEN_FOR = 60_000;
 
-/** @type {Record<string, () => Promise<import("./types.js").Transport>>} */
+/** @type {Record<string, () => Promise<Transport>>} */
 const TRANSPORTS = {
   fetch: async () => fetchStream,
   eventsource: async () => (await import("./eventsource.js")).eventSource(),
@@ -26,8 +33,7 @@ export class Connection {
   #retry;
   #background;
   #transport;
-  /** @type {Set<import("./subscription.js").Subscription>} */
-  #subscriptions = new Set();
+  #followers = new Followers();
   /** Streams that are open or opening; the last is the newest. @type {Link[]} */
   #links = [];
   #serial = 0;
@@ -36,23 +42,20 @@ export class Connection {
   #renewed = false;
   #paused = false;
   #closed = false;
-  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
-  #timers = new Map();
-  /** @type {Set<(status: import("./types.js").Status) => void>} */
-  #watchers = new Set();
+  #timers = new Timers();
+  #status = new StatusLine();
   #unwatchPage;
 
-  /** @param {import("./types.js").ConnectOptions} options @param {import("./http.js").Http} http */
+  /** @param {ConnectOptions} options @param {Http} http */
   constructor({ transport = "fetch", retry = backoff(), background = HIDDEN_FOR }, http) {
     this.#http = http;
     this.#retry = retry;
     this.#background = background;
-    this.#transport = typeof transport === "function" ? async () => transport : TRANSPORTS[transport];
+    this.#transport =
+      typeof transport === "function" ? async () => transport : TRANSPORTS[transport];
     if (!this.#transport) {
-      throw new BridgeError("invalid_argument", `transport: ${transport}; there are ${Object.keys(TRANSPORTS)}`);
+      throw invalid(`transport: ${transport}; there are ${Object.keys(TRANSPORTS)}`);
     }
-    /** @type {import("./types.js").Status} */
-    this.status = { state: "idle", attempt: 0 };
     this.#unwatchPage = watchPage({
       wake: () => this.#wake(),
       leave: () => this.#drop(),
@@ -62,33 +65,34 @@ export class Connection {
 
   // What subscriptions ask for.
 
-  /** @param {import("./subscription.js").Subscription} subscription */
+  /** @param {Subscription} subscription */
   add(subscription) {
-    this.#subscriptions.add(subscription);
+    this.#followers.add(subscription);
     this.reopen(subscription);
   }
 
-  /** @param {import("./subscription.js").Subscription} subscription */
+  /** @param {Subscription} subscription */
   remove(subscription) {
-    if (this.#subscriptions.delete(subscription)) this.#refreshSoon();
+    if (this.#followers.delete(subscription)) this.#refreshSoon();
   }
 
-  /** Frames count again from the next stream on. @param {import("./subscription.js").Subscription} subscription */
+  /** Frames count again from the next stream on. @param {Subscription} subscription */
   reopen(subscription) {
-    if (!this.#subscriptions.has(subscription)) return;
+    if (!this.#followers.has(subscription)) return;
     subscription.serial = this.#serial + 1;
     this.#refreshSoon();
   }
 
   // What the application asks for.
 
-  /** @param {(status: import("./types.js").Status) => void} watcher */
+  /** @returns {Status} */
+  get status() {
+    return this.#status.current;
+  }
+
+  /** @param {(status: Status) => void} watcher */
   onStatus(watcher) {
-    const own = (/** @type {import("./types.js").Status} */ status) => watcher(status);
-    this.#watchers.add(own);
-    return () => {
-      this.#watchers.delete(own);
-    };
+    return this.#status.watch(watcher);
   }
 
   pause() {
@@ -110,7 +114,7 @@ export class Connection {
   close() {
     this.#closed = true;
     this.#drop();
-    this.#subscriptions.clear();
+    this.#followers.clear();
     this.#unwatchPage();
     this.#say("closed");
   }
@@ -124,42 +128,26 @@ export class Connection {
   #refreshSoon() {
     if (this.#closed || this.#paused || this.status.state === "errored") return;
     if (this.#timers.has("retry")) return;
-    this.#after("refresh", COALESCE, () => this.#refreshNow());
+    this.#timers.after("refresh", COALESCE, () => this.#refreshNow());
   }
 
   #refreshNow() {
-    this.#stop("refresh", "retry");
+    this.#timers.stop("refresh", "retry");
     if (this.#closed || this.#paused) return;
-    if (!this.#subscriptions.size) {
+    if (!this.#followers.size) {
       this.#drop();
       return this.#say("idle");
     }
-    if (this.#newest?.changes) this.#change(this.#newest);
-    else this.#open();
-  }
-
-  /** Each channel, with the cursor that misses nothing for those who follow it. @param {Iterable<import("./subscription.js").Subscription>} [subscriptions] */
-  #channels(subscriptions = this.#subscriptions) {
-    /** @type {Map<string, import("./cursor.js").Parts[]>} */
-    const cursors = new Map();
-    for (const { channel, parts } of subscriptions) {
-      cursors.set(channel, [...(cursors.get(channel) ?? []), ...(parts ? [parts] : [])]);
+    const link = this.#newest;
+    if (!link?.changes) this.#open();
+    else {
+      const { add, remove } = this.#followers.change(link);
+      link.change(add, remove);
     }
-    return new Map([...cursors].map(([channel, parts]) => [channel, compose(parts)]));
-  }
-
-  /** @param {Link} link that can change its channels while it is open */
-  #change(link) {
-    const wanted = this.#channels();
-    const due = new Set([...this.#subscriptions].filter((each) => each.serial > link.serial).map((each) => each.channel));
-    const remove = [...link.channels].filter((channel) => !wanted.has(channel) || due.has(channel));
-    const add = [...due].map((channel) => ({ channel, since: wanted.get(channel) }));
-    for (const each of this.#subscriptions) if (due.has(each.channel)) each.serial = link.serial;
-    link.change(add, remove);
   }
 
   async #open() {
-    const link = new Link(++this.#serial, this.#channels(), {
+    const link = new Link(++this.#serial, {
       frame: (from, frame, channels) => this.#frame(from, frame, channels),
       refused: (channel, error) => this.#refuse(channel, error),
       retry: (milliseconds) => {
@@ -172,21 +160,13 @@ export class Connection {
     if (!this.#links.some((each) => each.ready)) this.#say("connecting");
     try {
       const [transport, token] = await Promise.all([this.#transport(), this.#http.token()]);
-      if (!link.ended) link.open(transport, this.#request(link, token));
+      const { url, credentials, fetch } = this.#http;
+      const request = { url, token, credentials, fetch, ...this.#followers.request(link) };
+      if (!link.ended && request.channels.length) link.open(transport, request);
     } catch (cause) {
-      const error = cause instanceof BridgeError ? cause : new BridgeError("connection", "the transport cannot be loaded", { cause, retryable: true });
+      const error = cause instanceof BridgeError ? cause : unreachable(cause);
       if (!link.ended) this.#ended(link, error);
     }
-  }
-
-  /** @param {Link} link @param {string | undefined} token @returns {import("./types.js").StreamRequest} */
-  #request(link, token) {
-    const { url, credentials, fetch } = this.#http;
-    const covered = [...this.#subscriptions].filter((each) => link.channels.has(each.channel));
-    const channels = [...this.#channels(covered)].map(([channel, since]) => ({ channel, since }));
-    const since = compose(covered.flatMap(({ parts }) => (parts ? [parts] : [])));
-    link.channels = new Set(channels.map(({ channel }) => channel));
-    return { url, channels, since, token, credentials, fetch };
   }
 
   /** @param {Link} link @param {any} frame @param {Iterable<string>} channels */
@@ -208,12 +188,9 @@ export class Connection {
     }
   }
 
-  /** @param {Link} link @param {Iterable<string>} channels @param {(subscription: import("./subscription.js").Subscription) => void} tell */
+  /** @param {Link} link @param {Iterable<string>} channels @param {(subscription: Subscription) => void} tell */
   #each(link, channels, tell) {
-    const names = new Set(channels);
-    for (const each of [...this.#subscriptions]) {
-      if (names.has(each.channel) && each.serial <= link.serial) tell(each);
-    }
+    for (const each of this.#followers.hearing(link, channels)) tell(each);
   }
 
   #readied() {
@@ -237,27 +214,30 @@ export class Connection {
     if (newest) this.#next(link, error);
   }
 
+  /** Tells those whom no live stream serves. */
   #stale() {
-    for (const each of [...this.#subscriptions]) {
-      const heard = this.#links.some((link) => link.live && link.channels.has(each.channel) && each.serial <= link.serial);
-      if (!heard) each.stale();
-    }
+    const live = this.#links.filter((link) => link.live);
+    const heard = new Set(live.flatMap((link) => this.#followers.hearing(link, link.channels)));
+    for (const each of this.#followers.all) if (!heard.has(each)) each.stale();
   }
 
-  /** What follows the end of the newest stream. @param {Link} link @param {BridgeError} error */
-  #next(link, error) {
-    const { bye } = link;
-    if (bye && bye.reconnect === false) return this.#refuseAll(refusal(bye));
-    const status = "status" in error ? Number(error.status) : 0;
-    const { channel, code } = /** @type {any} */ (error).problem ?? {};
-    if (error instanceof AuthError && this.#http.renews && !this.#renewed) {
-      this.#renewed = true;
-      return this.#refreshNow();
+  /** What follows the end of the newest stream. @param {Link} link @param {BridgeError} ended */
+  #next(link, ended) {
+    const error = reasonOf(link.bye, ended);
+    const renews = error === ended && this.#http.renews && !this.#renewed;
+    switch (verdict(error, renews)) {
+      case "renew":
+        this.#renewed = true;
+        return this.#refreshNow();
+      case "channel":
+        return this.#refuse(/** @type {any} */ (error).problem.channel, error);
+      case "cursor":
+        return this.#forget(error);
+      case "final":
+        return this.#refuseAll(error);
+      case "wait":
+        return this.#wait(link, error);
     }
-    if (channel && this.#follows(channel)) return this.#refuse(channel, error);
-    if (code === "bad_cursor") return this.#forget(error);
-    if (status >= 400 && !error.retryable) return this.#refuseAll(error);
-    this.#wait(link, error);
   }
 
   /** @param {Link} link @param {BridgeError} error */
@@ -269,35 +249,37 @@ export class Connection {
     const { retryAfter = 0 } = /** @type {any} */ (error);
     const delay = Math.max(wait, this.#floor, retryAfter, link.bye?.delay ?? 0);
     this.#floor = 0;
-    this.#after("retry", delay, () => this.#refreshNow());
+    this.#timers.after("retry", delay, () => this.#refreshNow());
     this.#say("waiting", error, Date.now() + delay);
-  }
-
-  /** @param {string} channel */
-  #follows(channel) {
-    return [...this.#subscriptions].some((each) => each.channel === channel);
   }
 
   /** One channel cannot be followed; the others can. @param {string} channel @param {BridgeError} error */
   #refuse(channel, error) {
-    for (const each of [...this.#subscriptions]) {
-      if (each.channel !== channel) continue;
-      this.#subscriptions.delete(each);
+    for (const each of this.#followers.of(channel)) {
+      this.#followers.delete(each);
       each.failed(error);
     }
     this.#refreshSoon();
   }
 
-  /** @param {BridgeError} error */
+  /** Nobody can be followed, but those whom an older stream still serves. @param {BridgeError} error */
   #refuseAll(error) {
-    this.#drop();
-    this.#say("errored", error);
-    for (const each of [...this.#subscriptions]) each.failed(error);
+    const live = this.#links.find((link) => link.live);
+    const served = live ? this.#followers.hearing(live, live.channels) : [];
+    if (!live) {
+      this.#drop();
+      this.#say("errored", error);
+    }
+    for (const each of this.#followers.all) {
+      if (served.includes(each)) continue;
+      if (live) this.#followers.delete(each);
+      each.failed(error);
+    }
   }
 
   /** A cursor was none, or lies in the future: each channel has to be begun again. @param {BridgeError} error */
   #forget(error) {
-    const all = [...this.#subscriptions].filter((each) => each.parts);
+    const all = this.#followers.all.filter((each) => each.parts);
     if (!all.length) return this.#refuseAll(error);
     for (const each of all) each.forget();
     this.#refreshSoon();
@@ -306,64 +288,33 @@ export class Connection {
   // The page.
 
   #wake() {
-    this.#stop("hidden");
+    this.#timers.stop("hidden");
     for (const link of [...this.#links]) link.check();
     if (this.#paused || this.#closed || this.status.state === "errored") return;
-    if (!this.#newest && this.#subscriptions.size) this.#refreshNow();
+    if (!this.#newest && this.#followers.size) this.#refreshNow();
   }
 
   /** @param {boolean} hidden */
   #hide(hidden) {
-    this.#stop("hidden");
+    this.#timers.stop("hidden");
     if (!hidden || !Number.isFinite(this.#background)) return;
-    this.#after("hidden", this.#background, () => {
+    this.#timers.after("hidden", this.#background, () => {
       this.#drop();
-      if (this.#subscriptions.size) this.#say("paused");
+      if (this.#followers.size) this.#say("paused");
     });
   }
 
   /** Lets all streams go. */
   #drop() {
-    this.#stop("refresh", "retry");
+    this.#timers.stop("refresh", "retry");
     const links = this.#links;
     this.#links = [];
     for (const link of links) link.close();
     if (links.length) this.#stale();
   }
 
-  // Telling, and time.
-
-  /** @param {import("./types.js").ConnectionState} state @param {BridgeError} [error] @param {number} [retryAt] */
+  /** @param {ConnectionState} state @param {BridgeError} [error] @param {number} [retryAt] */
   #say(state, error, retryAt) {
-    if (state === this.status.state && error === this.status.error) return;
-    this.status = Object.freeze({ state, attempt: this.#attempt, error, retryAt });
-    for (const watcher of [...this.#watchers]) call(() => watcher(this.status));
-  }
-
-  /** @param {string} name @param {number} wait @param {() => void} act */
-  #after(name, wait, act) {
-    this.#stop(name);
-    this.#timers.set(
-      name,
-      setTimeout(() => {
-        this.#timers.delete(name);
-        act();
-      }, wait),
-    );
-  }
-
-  /** @param {string[]} names */
-  #stop(...names) {
-    for (const name of names) {
-      clearTimeout(this.#timers.get(name));
-      this.#timers.delete(name);
-    }
+    this.#status.say(state, this.#attempt, error, retryAt);
   }
 }
-
-/** @param {any} bye */
-function refusal({ code }) {
-  const text = `the bridge said goodbye for good: ${code}`;
-  return code === "forbidden" ? new AuthError(403, text) : new BridgeError("http", text);
-}
-

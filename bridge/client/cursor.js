@@ -1,6 +1,6 @@
 // Where a client stands: positions, and cursors of one or more watchers.
 
-import { BridgeError } from "./errors.js";
+import { invalid } from "./errors.js";
 
 /**
  * Positions by tag; a bare position has the tag "".
@@ -84,8 +84,5 @@ export function compose(cursors) {
 
 /** @param {unknown} value */
 function notACursor(value) {
-  return new BridgeError(
-    "invalid_argument",
-    `${JSON.stringify(value)} is no cursor: give one that the bridge sent, or a cluster time as 16 or 22 hexadecimal digits`,
-  );
+  return invalid(`${JSON.stringify(value)} is no cursor, and no cluster time of 16 hex digits`);
 }

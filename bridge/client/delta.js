@@ -3,6 +3,8 @@
 import { Draft, has, indexOf } from "./draft.js";
 import { PatchError } from "./errors.js";
 
+/** @import { Delta } from "./types.js" */
+
 /** Elements by which setting may lengthen an array: MongoDB's own bound on padding. */
 const LONGEST_PADDING = 1_500_000;
 
@@ -10,7 +12,7 @@ const LONGEST_PADDING = 1_500_000;
  * The document after a delta: truncate, then unset, then set. The one before is not changed.
  * @template T
  * @param {T} document
- * @param {import("./types.js").Delta} delta
+ * @param {Delta} delta
  * @returns {T}
  * @throws {PatchError} where a path leads nowhere, or to `__proto__`
  */
@@ -35,7 +37,7 @@ const last = (path) => path[path.length - 1];
 /** @param {boolean} fits @param {number} index @param {readonly string[]} path */
 function check(fits, index, path) {
   if (fits) return;
-  throw new PatchError(`delta: ${path.join(" › ")} does not fit`, { index, operation: path });
+  throw new PatchError(`${path} does not fit`, { index, operation: path });
 }
 
 /** @param {any} holder @param {string} segment @param {number} size @param {Draft} draft */

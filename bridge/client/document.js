@@ -1,8 +1,9 @@
 // A channel as one document.
 
 import { applyMessage, isGone, needsDocument } from "./apply.js";
-import { BridgeError } from "./errors.js";
-import { keyText, mustSync } from "./keys.js";
+import { gap, keyText, mustSync } from "./keys.js";
+
+/** @import { AutomaticMerge, Entry } from "./types.js" */
 
 /**
  * The state is the channel's document, or null where there is none.
@@ -10,7 +11,7 @@ import { keyText, mustSync } from "./keys.js";
  * @param {{ key?: any, placeholder?: (key: any, reason: string) => T }} [options] `key`: the only
  *   document that counts, where the channel has more than one; `placeholder`: what stands for a
  *   document that the bridge could not send (by default null)
- * @returns {import("./types.js").AutomaticMerge<T | null>}
+ * @returns {AutomaticMerge<T | null>}
  */
 export function document({ key, placeholder } = {}) {
   const wanted = key === undefined ? undefined : keyText({ key });
@@ -34,17 +35,17 @@ export function document({ key, placeholder } = {}) {
     if (!counts(event)) return state;
     if (isGone(event)) return null;
     if (event.mode === "ref") {
-      if (mustSync(event)) throw new BridgeError("history_lost", "the document did not come");
+      if (mustSync(event)) throw gap("the document");
       return stand(event);
     }
     if (!needsDocument(event)) return event.document === undefined ? state : event.document;
     if (placeholders.has(/** @type {any} */ (state))) return state;
-    if (state === null) throw new BridgeError("history_lost", "there is no document to change");
+    if (state === null) throw gap("the document");
     return applyMessage(state, event);
   }
 
   return Object.assign(merge, {
-    /** @param {readonly import("./types.js").Entry[]} entries @returns {T | null} */
+    /** @param {readonly Entry[]} entries @returns {T | null} */
     state(entries) {
       const entry = entries.find(counts);
       if (!entry) return null;

@@ -1,5 +1,7 @@
 // What goes wrong, as one tree of errors with stable codes.
 
+/** @import { ConfirmedEvent, OptimisticEvent } from "./types.js" */
+
 /**
  * @typedef {"connection" | "http" | "auth" | "protocol" | "history_lost" | "sync" | "merge" | "patch" | "rejected" | "timeout" | "cancelled" | "conflict" | "disposed" | "invalid_argument"} ErrorCode
  */
@@ -13,11 +15,18 @@ export class BridgeError extends Error {
    */
   constructor(code, message, { cause, retryable = false } = {}) {
     super(message, cause === undefined ? undefined : { cause });
-    this.name = new.target.name;
+    this.name = `BridgeError (${code})`; // a minifier would change that of the class
     this.code = code;
     this.retryable = retryable;
   }
 }
+
+/** A call that cannot work. @param {string} message @param {unknown} [cause] */
+export const invalid = (message, cause) => new BridgeError("invalid_argument", message, { cause });
+
+/** Something that may work later. @param {ErrorCode} code @param {string} message @param {unknown} [cause] */
+export const passing = (code, message, cause) =>
+  new BridgeError(code, message, { cause, retryable: true });
 
 /** An answer with a status that is no success. */
 export class HttpError extends BridgeError {
@@ -63,7 +72,7 @@ export class SyncError extends BridgeError {
 export class MergeError extends BridgeError {
   /**
    * @param {string} message
-   * @param {{ cause?: unknown, event: import("./types.js").ConfirmedEvent | import("./types.js").OptimisticEvent }} options
+   * @param {{ cause?: unknown, event: ConfirmedEvent | OptimisticEvent }} options
    */
   constructor(message, { cause, event }) {
     super("merge", message, { cause });

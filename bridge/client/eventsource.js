@@ -1,7 +1,10 @@
 // Server-sent events through the platform's EventSource, where fetch cannot stream.
 
+import { invalid } from "./errors.js";
 import { parsed } from "./fetch.js";
 import { bearer, failure, streamQuery, unreachable } from "./http.js";
+
+/** @import { StreamRequest, StreamSink, Transport } from "./types.js" */
 
 const NAMES = ["message", "ready", "live", "resync", "heartbeat", "bye"];
 
@@ -10,18 +13,22 @@ const NAMES = ["message", "ready", "live", "resync", "heartbeat", "bye"];
  * at its first error and opened anew, with the cursor in the URL: what it does by itself forgets
  * the cursor when it gives up, and does not tell why.
  * @param {typeof EventSource} [Source] the global one
- * @returns {import("./types.js").Transport}
+ * @returns {Transport}
+ * @throws {BridgeError} `invalid_argument`
  */
 export function eventSource(Source = globalThis.EventSource) {
+  if (!Source) throw invalid("there is no EventSource here: give one to eventSource()");
   return (request, sink) => {
     /** @type {EventSource | undefined} */
     let source;
     const controller = new AbortController();
-    address(request, controller.signal).then((url) => {
-      if (controller.signal.aborted) return;
-      source = new Source(url, { withCredentials: request.credentials === "include" });
-      listen(source, sink, () => whyClosed(request, url, controller.signal));
-    }, sink.close);
+    address(request, controller.signal)
+      .then((url) => {
+        if (controller.signal.aborted) return;
+        source = new Source(url, { withCredentials: request.credentials === "include" });
+        listen(source, sink, () => whyClosed(request, url, controller.signal));
+      })
+      .catch(sink.close);
     return {
       close() {
         controller.abort();
@@ -31,7 +38,7 @@ export function eventSource(Source = globalThis.EventSource) {
   };
 }
 
-/** @param {EventSource} source @param {import("./types.js").StreamSink} sink @param {() => Promise<any>} why */
+/** @param {EventSource} source @param {StreamSink} sink @param {() => Promise<any>} why */
 function listen(source, sink, why) {
   for (const name of NAMES) {
     source.addEventListener(name, ({ data }) => {
@@ -55,7 +62,7 @@ function listen(source, sink, why) {
   };
 }
 
-/** @param {import("./types.js").StreamRequest} request @param {AbortSignal} signal */
+/** @param {StreamRequest} request @param {AbortSignal} signal */
 async function address(request, signal) {
   const token = request.token && (await ticket(request, request.token, signal));
   return `${request.url}/sse?${streamQuery(request, { since: request.since, access_token: token })}`;
@@ -63,7 +70,7 @@ async function address(request, signal) {
 
 /**
  * A token for the URL: a ticket, or the token itself where the bridge signs none (404).
- * @param {import("./types.js").StreamRequest} request @param {string} token @param {AbortSignal} signal
+ * @param {StreamRequest} request @param {string} token @param {AbortSignal} signal
  */
 async function ticket({ url, fetch, credentials }, token, signal) {
   const response = await reach(() =>
@@ -74,7 +81,7 @@ async function ticket({ url, fetch, credentials }, token, signal) {
   return (await response.json()).ticket;
 }
 
-/** EventSource hides the status of a refusal: the same request shows it. @param {import("./types.js").StreamRequest} request @param {string} url @param {AbortSignal} signal */
+/** EventSource hides the status of a refusal: the same request shows it. @param {StreamRequest} request @param {string} url @param {AbortSignal} signal */
 async function whyClosed({ fetch, credentials }, url, signal) {
   const ended = new AbortController();
   signal.addEventListener("abort", () => ended.abort());
@@ -83,7 +90,7 @@ async function whyClosed({ fetch, credentials }, url, signal) {
   );
   if (!response.ok) throw await failure(response);
   ended.abort();
-  return unreachable(undefined);
+  return unreachable();
 }
 
 /** @param {() => Promise<Response>} ask */

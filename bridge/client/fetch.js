@@ -1,10 +1,12 @@
 // Server-sent events over a fetch that streams: with headers, and with the reason of a refusal.
 
-import { BridgeError } from "./errors.js";
+import { BridgeError, passing } from "./errors.js";
 import { bearer, failure, streamQuery, unreachable } from "./http.js";
 import { SseParser } from "./sse.js";
 
-/** @type {import("./types.js").Transport} */
+/** @import { Stream, StreamRequest, StreamSink, Transport } from "./types.js" */
+
+/** @type {Transport} */
 export function fetchStream(request, sink) {
   const controller = new AbortController();
   let close = () => controller.abort();
@@ -18,16 +20,16 @@ export function fetchStream(request, sink) {
 }
 
 /**
- * @param {import("./types.js").StreamRequest} request
- * @param {import("./types.js").StreamSink} sink
+ * @param {StreamRequest} request
+ * @param {StreamSink} sink
  * @param {AbortSignal} signal
- * @param {(stream: import("./types.js").Stream) => void} instead
+ * @param {(stream: Stream) => void} instead
  */
 async function read(request, sink, signal, instead) {
   const response = await request.fetch(...call(request, signal));
   if (!response.ok) throw await failure(response);
   if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
-    throw new BridgeError("protocol", "the answer is no event stream", { retryable: true });
+    throw passing("protocol", "the answer is no event stream");
   }
   if (!response.body?.getReader) {
     const { eventSource } = await import("./eventsource.js");
@@ -43,7 +45,7 @@ async function read(request, sink, signal, instead) {
 /**
  * With a token the cursor goes into a header too: the URL stays the same from one reconnection to
  * the next, and so does what the browser's preflight allowed for it.
- * @param {import("./types.js").StreamRequest} request
+ * @param {StreamRequest} request
  * @param {AbortSignal} signal
  * @returns {[string, RequestInit]}
  */
@@ -58,7 +60,7 @@ function call(request, signal) {
 
 /**
  * @param {ReadableStreamDefaultReader<Uint8Array>} reader
- * @param {import("./types.js").StreamSink} sink
+ * @param {StreamSink} sink
  */
 async function pump(reader, sink) {
   const decoder = new TextDecoder();
@@ -79,6 +81,6 @@ export function parsed(data) {
   try {
     return JSON.parse(data);
   } catch (cause) {
-    throw new BridgeError("protocol", "a frame is no JSON", { cause, retryable: true });
+    throw passing("protocol", "a frame is no JSON", cause);
   }
 }

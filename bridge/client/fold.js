@@ -2,27 +2,30 @@
 
 import { BridgeError, MergeError } from "./errors.js";
 
+/** @import { AutomaticMerge, ConfirmedEvent, Merge, OptimisticEvent } from "./types.js" */
+
 /**
  * @template T
- * @param {import("./types.js").Merge<T> | import("./types.js").AutomaticMerge<T>} merge
+ * @param {Merge<T> | AutomaticMerge<T>} merge
  * @param {T} state
- * @param {readonly (import("./types.js").ConfirmedEvent | import("./types.js").OptimisticEvent)[]} events
+ * @param {readonly (ConfirmedEvent | OptimisticEvent)[]} events
  * @param {boolean} freeze whether states must show that they were changed in place
  * @returns {T}
  * @throws {BridgeError} what an automatic merge says, or MergeError
  */
 export function fold(merge, state, events, freeze) {
-  if ("fold" in merge) return merge.fold(state, events);
-  for (const event of events) {
-    try {
-      state = merge(state, event);
-    } catch (cause) {
-      if (cause instanceof BridgeError) throw cause;
-      throw new MergeError("the merge function threw", { cause, event });
+  let at = events[0];
+  try {
+    if ("fold" in merge) return merge.fold(state, events);
+    for (const event of events) {
+      state = merge(state, (at = event));
+      if (freeze) deepFreeze(state);
     }
-    if (freeze) deepFreeze(state);
+    return state;
+  } catch (cause) {
+    if (cause instanceof BridgeError) throw cause;
+    throw new MergeError("the merge function threw", { cause, event: at });
   }
-  return state;
 }
 
 /** @template T @param {T} value @returns {T} */

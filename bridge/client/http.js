@@ -1,9 +1,11 @@
 // Requests to the bridge: the token that goes with them, and what refusals mean.
 
-import { AuthError, BridgeError, HttpError } from "./errors.js";
+import { AuthError, HttpError, invalid, passing } from "./errors.js";
+
+/** @import { ConnectOptions, StreamRequest } from "./types.js" */
 
 export class Http {
-  /** @param {import("./types.js").ConnectOptions} options @throws {BridgeError} `invalid_argument` */
+  /** @param {ConnectOptions} options @throws {BridgeError} `invalid_argument` */
   constructor({ url, token, fetch = (...request) => globalThis.fetch(...request), credentials }) {
     this.url = base(url);
     this.source = token;
@@ -22,7 +24,7 @@ export class Http {
     try {
       return (await this.source()) ?? undefined;
     } catch (cause) {
-      throw new BridgeError("auth", "the token callback failed", { cause, retryable: true });
+      throw passing("auth", "the token callback failed", cause);
     }
   }
 
@@ -54,10 +56,8 @@ export class Http {
   }
 }
 
-/** @param {unknown} cause @returns {BridgeError} */
-export function unreachable(cause) {
-  return new BridgeError("connection", "the bridge cannot be reached", { cause, retryable: true });
-}
+/** @param {unknown} [cause] */
+export const unreachable = (cause) => passing("connection", "the bridge cannot be reached", cause);
 
 /** @param {string | undefined} token @returns {Record<string, string>} */
 export const bearer = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
@@ -67,7 +67,7 @@ function base(url) {
   try {
     return new URL(url, globalThis.location?.href).href.replace(/[?#].*$/, "").replace(/\/+$/, "");
   } catch (cause) {
-    throw new BridgeError("invalid_argument", `url: ${url} is no address of a bridge`, { cause });
+    throw invalid(`url: ${url} is no address of a bridge`, cause);
   }
 }
 
@@ -83,7 +83,7 @@ export async function failure(response) {
 }
 
 /**
- * The query of a stream. @param {import("./types.js").StreamRequest} request
+ * The query of a stream. @param {StreamRequest} request
  * @param {Record<string, string | undefined>} more
  */
 export function streamQuery({ channels }, more) {

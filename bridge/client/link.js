@@ -1,6 +1,9 @@
 // One stream of the connection, from its opening to its end.
 
-import { BridgeError } from "./errors.js";
+import { passing } from "./errors.js";
+
+/** @import { BridgeError } from "./errors.js" */
+/** @import { ChannelRequest, Stream, StreamRequest, Transport } from "./types.js" */
 
 /** Milliseconds for a stream to say `ready`. */
 const OPENING_LIMIT = 30_000;
@@ -18,7 +21,7 @@ const SILENCE = 2.5;
 
 export class Link {
   #to;
-  /** @type {import("./types.js").Stream | undefined} */
+  /** @type {Stream | undefined} */
   #stream;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #watchdog;
@@ -27,13 +30,12 @@ export class Link {
 
   /**
    * @param {number} serial streams are numbered as they open
-   * @param {ReadonlyMap<string, string | undefined>} channels with their cursors
    * @param {LinkEvents} to
    */
-  constructor(serial, channels, to) {
+  constructor(serial, to) {
     this.serial = serial;
     /** @type {Set<string>} */
-    this.channels = new Set(channels.keys());
+    this.channels = new Set();
     this.#to = to;
     this.ready = false;
     this.live = false;
@@ -44,19 +46,20 @@ export class Link {
     this.bye = undefined;
   }
 
-  /** @param {import("./types.js").Transport} transport @param {import("./types.js").StreamRequest} request */
+  /** @param {Transport} transport @param {StreamRequest} request */
   open(transport, request) {
     this.#watch();
+    this.channels = new Set(request.channels.map(({ channel }) => channel));
     try {
       this.#stream = transport(request, {
         frame: (frame, channels) => this.#frame(frame, channels ?? this.channels),
         alive: () => this.#alive(),
         retry: (milliseconds) => this.#to.retry(milliseconds),
         refused: (channel, error) => this.ended || this.#to.refused(channel, error),
-        close: (error) => this.#end(error ?? this.#gone("the stream ended")),
+        close: (error) => this.#end(error ?? passing("connection", "the stream ended")),
       });
     } catch (cause) {
-      this.#end(new BridgeError("connection", "the transport cannot be opened", { cause }));
+      this.#end(passing("connection", "the transport cannot be opened", cause));
     }
   }
 
@@ -65,7 +68,7 @@ export class Link {
     return Boolean(this.ready && !this.ended && this.#stream?.change);
   }
 
-  /** @param {readonly import("./types.js").ChannelRequest[]} add @param {readonly string[]} remove */
+  /** @param {readonly ChannelRequest[]} add @param {readonly string[]} remove */
   change(add, remove) {
     for (const channel of remove) this.channels.delete(channel);
     for (const { channel } of add) this.channels.add(channel);
@@ -90,7 +93,7 @@ export class Link {
     if (this.ended) return;
     this.#alive();
     if (typeof frame?.type !== "string") {
-      return this.#end(new BridgeError("protocol", "a frame has no type", { retryable: true }));
+      return this.#end(passing("protocol", "a frame has no type"));
     }
     if (frame.type === "ready") this.#ready(frame.heartbeat);
     if (frame.type === "bye") this.bye = frame;
@@ -119,12 +122,7 @@ export class Link {
   }
 
   #silent() {
-    this.#end(this.#gone(`nothing came for ${Math.round(this.#patience / 1000)} s`));
-  }
-
-  /** @param {string} why */
-  #gone(why) {
-    return new BridgeError("connection", why, { retryable: true });
+    this.#end(passing("connection", `nothing came for ${this.#patience / 1000} s`));
   }
 
   /** @param {BridgeError} error */

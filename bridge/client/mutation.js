@@ -3,7 +3,7 @@
 import { positionOf } from "./cursor.js";
 import { HttpError, MutationError } from "./errors.js";
 
-/** @typedef {import("./types.js").MutationStatus} MutationStatus */
+/** @import { MutationStatus, OptimisticEvent, Pending } from "./types.js" */
 
 export class PendingMutation {
   /** @type {MutationStatus} */
@@ -24,11 +24,11 @@ export class PendingMutation {
   #refuse = () => {};
   /** @type {Promise<void>} */
   confirmed;
-  /** @type {import("./types.js").Pending | undefined} */
+  /** @type {Pending | undefined} */
   #view;
 
   /**
-   * @param {import("./types.js").OptimisticEvent} event
+   * @param {OptimisticEvent} event
    * @param {number} timeout milliseconds
    * @param {() => void} expired
    */
@@ -119,25 +119,13 @@ export function acknowledged(result, position) {
  */
 export function checkAnswer(result) {
   if (typeof Response !== "function" || !(result instanceof Response) || result.ok) return;
-  throw new HttpError(result.status, `the write was answered with ${result.status}`);
+  throw new HttpError(result.status, `the answer was ${result.status}`);
 }
 
 /** @returns {string} an id that nobody else has; `randomUUID` is for secure contexts only */
-export function randomId() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+export const randomId = () =>
+  crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 /** @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code @param {string} mutationId @param {{ cause?: unknown, reason?: unknown }} [more] */
-export function mutationError(code, mutationId, more) {
-  return new MutationError(code, `write ${mutationId}: ${TEXTS[code]}`, { ...more, mutationId });
-}
-
-const TEXTS = {
-  rejected: "it was rejected",
-  timeout: "nobody has acknowledged it in time",
-  cancelled: "it was cancelled",
-  conflict: "it does not fit the state",
-  disposed: "the model was disposed",
-};
+export const mutationError = (code, mutationId, more) =>
+  new MutationError(code, `write ${mutationId} was rolled back: ${code}`, { ...more, mutationId });

@@ -1,7 +1,10 @@
 // The writes that wait for the database: laid over the confirmed state, confirmed or rolled back.
 
-import { BridgeError } from "./errors.js";
+import { invalid } from "./errors.js";
 import { PendingMutation, acknowledged, checkAnswer, mutationError, randomId } from "./mutation.js";
+
+/** @import { MutationError } from "./errors.js" */
+/** @import { Change, ConfirmedEvent, MutateOptions, Mutation, MutationStatus, OptimisticEvent, Pending } from "./types.js" */
 
 /** Ids of writes that came back, for writes that are told of later than that. */
 const MOST_SEEN = 1000;
@@ -11,10 +14,10 @@ const SEEN_FOR = 300_000;
  * What a model gives: the state after an event, and what to do when something has changed.
  * @template T
  * @typedef {{
- *   apply: (state: T, event: import("./types.js").OptimisticEvent) => T,
- *   matches: (pending: import("./types.js").Pending, event: import("./types.js").ConfirmedEvent) => boolean,
+ *   apply: (state: T, event: OptimisticEvent) => T,
+ *   matches: (pending: Pending, event: ConfirmedEvent) => boolean,
  *   changed: () => void,
- *   settled: (pending: import("./types.js").Pending) => void,
+ *   settled: (pending: Pending) => void,
  *   unseen: () => Promise<void>,
  *   timeout: number,
  * }} Owner
@@ -54,20 +57,19 @@ export class Mutations {
   /**
    * Adds a write; it is sent once it is laid over the state.
    * @template R
-   * @param {import("./types.js").Change} change
+   * @param {Change} change
    * @param {((context: { mutationId: string, signal: AbortSignal }) => Promise<R> | R) | undefined} send
-   * @param {import("./types.js").MutateOptions<R>} options
-   * @param {(event: import("./types.js").OptimisticEvent) => void} check throws where it does not fit
-   * @returns {import("./types.js").Mutation<R>}
+   * @param {MutateOptions<R>} options
+   * @returns {Mutation<R>}
    * @throws {BridgeError} `invalid_argument`
    */
-  add(change, send, options, check) {
+  add(change, send, options) {
     const mutationId = this.#free(change?.mutationId ?? randomId());
     const timeout = options.timeout ?? this.#owner.timeout;
     const event = Object.freeze({ ...change, mutationId, confirmed: /** @type {const} */ (false) });
     const pending = new PendingMutation(event, timeout, () => this.#expire(pending, timeout));
     this.#pending.push(pending);
-    const sent = this.#begin(pending, send, options, check);
+    const sent = this.#begin(pending, send, options);
     sent.catch(() => {});
     return {
       mutationId,
@@ -83,36 +85,28 @@ export class Mutations {
   /** @param {unknown} id */
   #free(id) {
     if (typeof id !== "string" || !id || id.length > 256) {
-      throw new BridgeError("invalid_argument", "mutationId: expected text of 1 to 256 characters");
+      throw invalid("mutationId: expected text of 1 to 256 characters");
     }
     if (this.ids.includes(id)) {
-      throw new BridgeError("invalid_argument", `mutationId ${id}: a write with this id is waiting already`);
+      throw invalid(`mutationId ${id}: it is in use`);
     }
     return id;
   }
 
-  /**
-   * @param {PendingMutation} pending @param {((context: any) => any) | undefined} send
-   * @param {import("./types.js").MutateOptions<any>} options @param {(event: import("./types.js").OptimisticEvent) => void} check
-   * @returns {Promise<any>}
-   */
-  #begin(pending, send, options, check) {
+  /** @param {PendingMutation} pending @param {((context: any) => any) | undefined} send @param {MutateOptions<any>} options */
+  async #begin(pending, send, options) {
     if (this.#wasSeen(pending.mutationId)) this.#settle(pending, "confirmed");
     else {
-      try {
-        check(pending.event);
-      } catch (cause) {
-        this.#rollBack(pending, "conflict", { cause });
-        return pending.confirmed;
-      }
       pending.clock(this.#running);
       this.#owner.settled(pending.view);
     }
     this.#owner.changed();
-    return send ? this.#send(pending, send, options) : Promise.resolve();
+    // What does not fit has been rolled back by now, and is not sent.
+    if (pending.status === "conflict") await pending.confirmed;
+    return send && this.#send(pending, send, options);
   }
 
-  /** @param {PendingMutation} pending @param {(context: any) => any} send @param {import("./types.js").MutateOptions<any>} options */
+  /** @param {PendingMutation} pending @param {(context: any) => any} send @param {MutateOptions<any>} options */
   async #send(pending, send, { serial, position }) {
     const { mutationId, signal } = pending;
     try {
@@ -134,9 +128,11 @@ export class Mutations {
     const before = name === undefined ? undefined : this.#queues.get(name);
     const turn = before ? before.then(act) : new Promise((resolve) => resolve(act()));
     if (name === undefined) return turn;
-    const ended = turn.catch(() => {}).then(() => {
-      if (this.#queues.get(name) === ended) this.#queues.delete(name);
-    });
+    const ended = turn
+      .catch(() => {})
+      .then(() => {
+        if (this.#queues.get(name) === ended) this.#queues.delete(name);
+      });
     this.#queues.set(name, ended);
     return turn;
   }
@@ -151,7 +147,7 @@ export class Mutations {
 
   // What the stream says.
 
-  /** Messages that are in the confirmed state now, or reject. @param {readonly import("./types.js").ConfirmedEvent[]} events */
+  /** Messages that are in the confirmed state now, or reject. @param {readonly ConfirmedEvent[]} events */
   came(events) {
     for (const event of events) {
       if (event.mutationId !== undefined && !event.rejected) this.#note(event.mutationId);
@@ -166,7 +162,8 @@ export class Mutations {
   reached(position) {
     this.#position = position;
     for (const pending of [...this.#pending]) {
-      if (pending.position !== undefined && pending.position <= position) this.#settle(pending, "confirmed");
+      if (pending.position !== undefined && pending.position <= position)
+        this.#settle(pending, "confirmed");
     }
   }
 
@@ -208,7 +205,7 @@ export class Mutations {
     this.#owner.changed();
   }
 
-  /** @param {PendingMutation} pending @param {import("./types.js").MutationStatus} status @param {import("./errors.js").MutationError} [error] */
+  /** @param {PendingMutation} pending @param {MutationStatus} status @param {MutationError} [error] */
   #settle(pending, status, error) {
     this.#pending = this.#pending.filter((each) => each !== pending);
     pending.settle(status, error);
@@ -236,12 +233,8 @@ export class Mutations {
   #note(id) {
     this.#seen.delete(id);
     this.#seen.set(id, Date.now());
-    if (this.#seen.size > MOST_SEEN) {
-      for (const oldest of this.#seen.keys()) {
-        this.#seen.delete(oldest);
-        break;
-      }
-    }
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > MOST_SEEN) this.#seen.delete(oldest);
   }
 
   /** @param {string} id */

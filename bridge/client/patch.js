@@ -3,12 +3,14 @@
 import { Draft, has, indexOf, isContainer } from "./draft.js";
 import { PatchError } from "./errors.js";
 
+/** @import { Operation } from "./types.js" */
+
 /**
  * The document after a patch; the one before is not changed, and what the patch does not touch is
  * the same object in both.
  * @template T
  * @param {T} document
- * @param {readonly import("./types.js").Operation[]} patch
+ * @param {readonly Operation[]} patch
  * @returns {T}
  * @throws {PatchError} where an operation is none, does not fit, or would reach `__proto__`
  */
@@ -26,12 +28,12 @@ export function applyPatch(document, patch) {
 /** @param {number} index @param {any} operation @param {string} wrong */
 function failure(index, operation, wrong) {
   const what = `${operation?.op} ${operation?.path}`;
-  return new PatchError(`operation ${index} (${what}): ${wrong}`, { index, operation });
+  return new PatchError(`operation ${index}, ${what}: ${wrong}`, { index, operation });
 }
 
 /** @typedef {string | undefined | false} Wrong what is wrong, if anything */
 
-const MISSING = "there is nothing at this path";
+const MISSING = "there is nothing";
 const NO_POINTER = "not a JSON Pointer";
 
 /** @param {Draft} draft @param {any} operation @returns {Wrong} */
@@ -51,7 +53,7 @@ function apply(draft, operation) {
     case "copy":
       return transfer(draft, operation, path);
     default:
-      return "unknown operation";
+      return "no such operation";
   }
 }
 
@@ -84,7 +86,7 @@ function add(draft, path, value) {
     return undefined;
   }
   const at = segment === "-" ? holder.length : indexOf(segment);
-  if (at < 0 || at > holder.length) return "not an index of this array";
+  if (at < 0 || at > holder.length) return "no such index";
   if (at === holder.length) holder.push(value);
   else holder.splice(at, 0, value);
   return undefined;
@@ -105,7 +107,7 @@ function replace(draft, path, value) {
 
 /** @param {Draft} draft @param {string[]} path @returns {Wrong} */
 function remove(draft, path) {
-  if (path.length === 1) return "the whole document cannot be removed";
+  if (path.length === 1) return "it is the whole document";
   const holder = draft.holder(path, 1);
   const segment = path[path.length - 1];
   if (!holder || !has(holder, segment)) return MISSING;
@@ -117,21 +119,21 @@ function remove(draft, path) {
 /** @param {Draft} draft @param {string[]} path @param {any} value @returns {Wrong} */
 function test(draft, path, value) {
   const found = read(draft.root, path);
-  return found ? !same(found[0], value) && "the test fails" : MISSING;
+  return found ? !same(found[0], value) && "another value" : MISSING;
 }
 
 /** @param {Draft} draft @param {any} operation @param {string[]} path @returns {Wrong} */
 function transfer(draft, operation, path) {
   const from = parse(operation.from);
-  if (!from) return "from is not a JSON Pointer";
+  if (!from) return NO_POINTER;
   const found = read(draft.root, from);
-  if (!found) return "there is nothing at from";
+  if (!found) return MISSING;
   if (operation.op === "copy") {
     draft.share();
     return add(draft, path, found[0]);
   }
   if (operation.from === operation.path) return undefined;
-  if (operation.path.startsWith(`${operation.from}/`)) return "it cannot move into itself";
+  if (operation.path.startsWith(`${operation.from}/`)) return "into itself";
   return remove(draft, from) || add(draft, path, found[0]);
 }
 

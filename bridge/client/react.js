@@ -2,12 +2,16 @@
 
 import { useCallback, useRef, useState, useSyncExternalStore } from "react";
 
+/** @import { BridgeError } from "./errors.js" */
+/** @import { Model } from "./model.js" */
+/** @import { ModelSnapshot, Mutation } from "./types.js" */
+
 /**
  * A model's snapshot, or what a function selects from it; renders again when that changes.
  * @template T
- * @template [R=import("./types.js").ModelSnapshot<T>]
- * @param {import("./model.js").Model<T>} model
- * @param {(snapshot: import("./types.js").ModelSnapshot<T>) => R} [select]
+ * @template [R=ModelSnapshot<T>]
+ * @param {Model<T>} model
+ * @param {(snapshot: ModelSnapshot<T>) => R} [select]
  * @param {(one: R, other: R) => boolean} [equal] whether two selections are the same; Object.is
  * @returns {R}
  */
@@ -30,8 +34,8 @@ export function useModel(model, select, equal = Object.is) {
  * known, `error` is that of the last one, until the next.
  * @template {any[]} A
  * @template R
- * @param {(...parameters: A) => import("./types.js").Mutation<R>} write
- * @returns {{ run: (...parameters: A) => import("./types.js").Mutation<R>, pending: number, error: import("./errors.js").BridgeError | undefined }}
+ * @param {(...parameters: A) => Mutation<R>} write
+ * @returns {{ run: (...parameters: A) => Mutation<R>, pending: number, error: BridgeError | undefined }}
  */
 export function useMutation(write) {
   const [pending, setPending] = useState(0);

@@ -1,6 +1,8 @@
 // Messages of a source that is not in order, put in order within a window of time.
 
-import { BridgeError } from "./errors.js";
+import { invalid } from "./errors.js";
+
+/** @import { BufferFactory, Message } from "./types.js" */
 
 /** Ids that are remembered, so that nothing is given twice. */
 const MOST_SEEN = 10_000;
@@ -11,39 +13,37 @@ const MOST_SEEN = 10_000;
  *
  * `compare` orders messages, by default by their ids. `late` says what happens to one that is
  * ordered before what has left already: `drop`, `apply`, or `resync`.
- * @param {{ window: number, compare?: (one: import("./types.js").Message, other: import("./types.js").Message) => number, late?: "drop" | "apply" | "resync" }} options
- * @returns {import("./types.js").BufferFactory}
+ * @param {{ window: number, compare?: (one: Message, other: Message) => number, late?: "drop" | "apply" | "resync" }} options
+ * @returns {BufferFactory}
  * @throws {BridgeError} `invalid_argument`
  */
 export function reorder({ window, compare = byId, late = "drop" }) {
   if (!(window >= 0)) throw invalid(`window: ${window}; expected milliseconds`);
-  if (!["drop", "apply", "resync"].includes(late)) throw invalid(`late: ${late}; expected drop, apply or resync`);
+  if (!["drop", "apply", "resync"].includes(late))
+    throw invalid(`late: ${late}; expected drop, apply or resync`);
   return (emit, lost) => new Buffer({ window, compare, late, emit, lost });
 }
 
-/** @param {string} text */
-const invalid = (text) => new BridgeError("invalid_argument", text);
-
-/** @param {import("./types.js").Message} one @param {import("./types.js").Message} other */
+/** @param {Message} one @param {Message} other */
 const byId = (one, other) => (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
 
 class Buffer {
-  /** @type {{ message: import("./types.js").Message, due: number }[]} */
+  /** @type {{ message: Message, due: number }[]} */
   #waiting = [];
   /** @type {Set<string>} */
   #seen = new Set();
-  /** @type {import("./types.js").Message | undefined} */
+  /** @type {Message | undefined} */
   #last;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #options;
 
-  /** @param {{ window: number, compare: (one: import("./types.js").Message, other: import("./types.js").Message) => number, late: string, emit: (messages: import("./types.js").Message[]) => void, lost: () => void }} options */
+  /** @param {{ window: number, compare: (one: Message, other: Message) => number, late: string, emit: (messages: Message[]) => void, lost: () => void }} options */
   constructor(options) {
     this.#options = options;
   }
 
-  /** @param {import("./types.js").Message} message */
+  /** @param {Message} message */
   push(message) {
     const { compare, late, emit, lost, window } = this.#options;
     if (this.#seen.has(message.id)) return;

@@ -6,23 +6,6 @@ export function report(error) {
   else console.error(error);
 }
 
-/**
- * The same listeners, whose exceptions are reported.
- * @template {object} L
- * @param {L} listeners
- * @returns {L}
- */
-export function guarded(listeners) {
-  return /** @type {L} */ (
-    Object.fromEntries(
-      Object.entries(listeners).map(([name, listener]) => [
-        name,
-        (/** @type {any[]} */ ...told) => call(() => listener.apply(listeners, told)),
-      ]),
-    )
-  );
-}
-
 /** @param {() => void} listener */
 export function call(listener) {
   try {

@@ -1,8 +1,7 @@
 // An array of documents that is being changed, each known by the text of its key.
 
 import { applyMessage, needsDocument } from "./apply.js";
-import { BridgeError } from "./errors.js";
-import { mustSync } from "./keys.js";
+import { gap, mustSync } from "./keys.js";
 
 /**
  * `names`: the key of each document of an array. `hidden`: documents that the filter keeps out;
@@ -62,13 +61,13 @@ export class Rows {
     const hidden = this.hidden.get(name);
     if (this.hidden.has(name) && hidden === undefined) return;
     const before = at < 0 ? hidden : this.rows[at];
-    if (before === undefined) throw new BridgeError("history_lost", `${name} is not known`);
+    if (before === undefined) throw gap(name);
     this.put(name, applyMessage(before, event));
   }
 
   /** The document exists, but did not come. @param {string} name @param {any} event */
   miss(name, event) {
-    if (mustSync(event) && event.mode) throw new BridgeError("history_lost", `${name} did not come`);
+    if (mustSync(event) && event.mode) throw gap(name);
     const { placeholder } = this.options;
     if (placeholder) this.place(name, placeholder(event.key, event.reason));
     else this.drop(name);

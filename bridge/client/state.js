@@ -1,7 +1,9 @@
 // The state of a channel, fetched as often as it takes.
 
 import { cursorOf } from "./cursor.js";
-import { BridgeError, SyncError } from "./errors.js";
+import { BridgeError, SyncError, invalid } from "./errors.js";
+
+/** @import { Retry } from "./types.js" */
 
 /**
  * @template T
@@ -13,50 +15,57 @@ import { BridgeError, SyncError } from "./errors.js";
  * Calls a sync function until it gives a state.
  * @template T
  * @param {(attempt: number) => any} fetch
- * @param {import("./types.js").Retry} retry
+ * @param {Retry} retry
  * @param {AbortSignal} signal
  * @param {(error: BridgeError) => void} failed told of each failure
+ * @param {{ attempts: number }} tries so far; those that there were have failed
  * @returns {Promise<State<T>>}
  * @throws {BridgeError} where the answer has the wrong shape, access is denied, or `retry` gives up
  */
-export async function fetchState(fetch, retry, signal, failed) {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return stateOf(await fetch(attempt));
-    } catch (cause) {
-      if (signal.aborted) throw cause;
-      if (cause instanceof BridgeError && isFinal(cause)) throw cause;
-      const error = new SyncError(`the state cannot be fetched: ${text(cause)}`, { cause, attempts: attempt });
-      const wait = retry(attempt, error);
+export async function fetchState(fetch, retry, signal, failed, tries) {
+  /** @type {any} */
+  let cause = new Error("the replay was lost");
+  for (;;) {
+    const { attempts } = tries;
+    if (attempts) {
+      const error = new SyncError(`the state cannot be fetched: ${cause?.message}`, {
+        cause,
+        attempts,
+      });
+      const wait = retry(attempts, error);
       if (wait === null || wait < 0) throw error;
       failed(error);
-      await pause(Math.max(wait, /** @type {any} */ (cause)?.retryAfter ?? 0), signal);
+      await pause(Math.max(wait, cause?.retryAfter ?? 0), signal);
       signal.throwIfAborted();
+    }
+    tries.attempts += 1;
+    try {
+      return stateOf(await fetch(tries.attempts));
+    } catch (error) {
+      if (signal.aborted || (error instanceof BridgeError && isFinal(error))) throw error;
+      cause = error;
     }
   }
 }
 
 /** Whether asking again cannot help. @param {BridgeError} error */
 function isFinal(error) {
-  if (error.code === "invalid_argument") return true;
-  return "status" in error && !error.retryable && ![409, 410].includes(Number(error.status));
+  const { code, retryable, status } = /** @type {any} */ (error);
+  return code === "invalid_argument" || (status && !retryable && status !== 409 && status !== 410);
 }
-
-/** @param {unknown} cause */
-const text = (cause) => (cause instanceof Error ? cause.message : String(cause));
 
 /** What a sync function gave, checked. @param {any} result @returns {State<any>} @throws {BridgeError} */
 export function stateOf(result) {
   const place = result?.cursor === undefined ? result?.sequenceId : result.cursor;
   if (place === undefined || !("data" in result)) {
-    throw new BridgeError("invalid_argument", "sync: expected { data, cursor }; a cursor of null where there is none");
+    throw invalid("sync: expected { data, cursor }; cursor may be null");
   }
   const cursor = place === null ? undefined : cursorOf(place);
   return { data: result.data, cursor, mutationIds: result.mutationIds ?? [] };
 }
 
 /** @param {number} wait milliseconds @param {AbortSignal} signal ends it */
-export function pause(wait, signal) {
+function pause(wait, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, wait);
     signal.addEventListener("abort", () => {

@@ -1,21 +1,23 @@
 // What subscribers see: one immutable snapshot, and when they are told of another.
 
-import { BridgeError } from "./errors.js";
+import { invalid } from "./errors.js";
 import { call } from "./report.js";
+
+/** @import { ModelSnapshot } from "./types.js" */
 
 /** Milliseconds between two tellings while a replay goes on. */
 const REPLAY = 1000;
 
 /**
  * @template T
- * @typedef {{ listener: (snapshot: import("./types.js").ModelSnapshot<T>) => void, confirmed: boolean, due: boolean }} Entry
+ * @typedef {{ listener: (snapshot: ModelSnapshot<T>) => void, confirmed: boolean, due: boolean }} Entry
  */
 
 /** @template T */
 export class Store {
-  /** @type {import("./types.js").ModelSnapshot<T>} */
+  /** @type {ModelSnapshot<T>} */
   #current;
-  /** @type {import("./types.js").ModelSnapshot<T>} */
+  /** @type {ModelSnapshot<T>} */
   #told;
   /** @type {Set<Entry<T>>} */
   #listeners = new Set();
@@ -26,8 +28,8 @@ export class Store {
 
   /** @param {"microtask" | "frame" | "sync" | number} batch @throws {BridgeError} `invalid_argument` */
   constructor(batch) {
-    if (!["microtask", "frame", "sync"].includes(/** @type {string} */ (batch)) && !(Number(batch) >= 0)) {
-      throw new BridgeError("invalid_argument", `batch: ${batch}; expected microtask, frame, sync or milliseconds`);
+    if (!["microtask", "frame", "sync"].includes(String(batch)) && !(Number(batch) >= 0)) {
+      throw invalid(`batch: ${batch}; expected microtask, frame, sync or milliseconds`);
     }
     this.#batch = batch;
     this.#current = this.#told = Object.freeze({
@@ -50,7 +52,7 @@ export class Store {
 
   /**
    * Takes what is new; subscribers are told of it soon, where anything is.
-   * @param {Partial<import("./types.js").ModelSnapshot<T>>} changes
+   * @param {Partial<ModelSnapshot<T>>} changes
    */
   set(changes) {
     const now = /** @type {any} */ (this.#current);
@@ -68,7 +70,7 @@ export class Store {
   }
 
   /**
-   * @param {(snapshot: import("./types.js").ModelSnapshot<T>) => void} listener
+   * @param {(snapshot: ModelSnapshot<T>) => void} listener
    * @param {boolean} confirmed only when confirmed data has changed
    * @param {boolean} immediate also with what there is now, if nothing else tells it
    */

@@ -1,20 +1,25 @@
 // One channel followed: where it stands, what has come, and who is told.
 
 import { cursorOf, format, least, parse } from "./cursor.js";
-import { guarded } from "./report.js";
+import { call } from "./report.js";
+
+/** @import { Connection } from "./connection.js" */
+/** @import { Parts } from "./cursor.js" */
+/** @import { BridgeError } from "./errors.js" */
+/** @import { BufferFactory, Listener, Message } from "./types.js" */
 
 /** Messages kept while the state is fetched; beyond that they are asked for again. */
 const MOST_HELD = 10_000;
 
 export class Subscription {
-  /** @type {import("./cursor.js").Parts | undefined} what has come; undefined: nothing before `live` counts */
+  /** @type {Parts | undefined} what has come; undefined: nothing before `live` counts */
   #parts;
-  /** @type {import("./cursor.js").Parts} */
+  /** @type {Parts} */
   #begun = new Map();
-  /** @type {import("./types.js").Message[]} */
+  /** @type {Message[]} */
   #queue = [];
   #scheduled = false;
-  /** @type {import("./cursor.js").Parts | undefined} where holding began */
+  /** @type {Parts | undefined} where holding began */
   #heldFrom;
   #holding = false;
   #overflown = false;
@@ -24,16 +29,16 @@ export class Subscription {
   #listener;
 
   /**
-   * @param {import("./connection.js").Connection} connection
+   * @param {Connection} connection
    * @param {string} channel
-   * @param {import("./types.js").Listener} listener
+   * @param {Listener} listener
    * @param {unknown} [since]
-   * @param {import("./types.js").BufferFactory} [buffer] for a source that is not in order
+   * @param {BufferFactory} [buffer] for a source that is not in order
    */
   constructor(connection, channel, listener, since, buffer) {
     this.channel = channel;
     this.#connection = connection;
-    this.#listener = guarded(listener);
+    this.#listener = listener;
     this.#parts = since === undefined ? undefined : parse(cursorOf(since));
     this.#begin(this.#parts);
     this.#buffer = buffer?.(
@@ -53,7 +58,7 @@ export class Subscription {
     return this.#parts && format(this.#parts);
   }
 
-  /** @returns {import("./cursor.js").Parts | undefined} */
+  /** @returns {Parts | undefined} */
   get parts() {
     return this.#parts;
   }
@@ -78,7 +83,7 @@ export class Subscription {
     if (this.#queue.length) this.#schedule();
   }
 
-  /** @param {import("./types.js").Message} message */
+  /** @param {Message} message */
   #one(message) {
     const parts = this.#parts;
     if (!parts) return;
@@ -91,7 +96,7 @@ export class Subscription {
     } else if (position > mark) this.#accept(message);
   }
 
-  /** @param {import("./types.js").Message} message */
+  /** @param {Message} message */
   #accept(message) {
     const tag = message.id.slice(0, 8);
     const position = message.id.slice(9);
@@ -113,29 +118,19 @@ export class Subscription {
 
   /** Everything up to a cursor has come. @param {string} cursor */
   moved(cursor) {
+    if (!this.#parts) return;
     this.#buffer?.flush();
-    this.#advance(parse(cursor));
+    this.#parts = advanced(this.#parts, parse(cursor));
     this.flush();
-    this.#listener.moved?.();
-  }
-
-  /** @param {import("./cursor.js").Parts} places */
-  #advance(places) {
-    const bare = this.#parts?.get("");
-    if (!this.#parts || bare !== undefined) {
-      this.#parts = new Map([...places].map(([tag, place]) => [tag, max(bare ?? place, place)]));
-      return;
-    }
-    for (const [tag, position] of this.#parts) {
-      this.#parts.set(tag, max(position, places.get(tag) ?? position));
-    }
+    if (!this.#holding) this.#tell("moved");
   }
 
   /** What was missed has come. @param {string} cursor */
   live(cursor) {
+    this.#parts ??= parse(cursor);
     this.moved(cursor);
     this.#replay = false;
-    if (!this.#holding) this.#listener.live?.();
+    if (!this.#holding) this.#tell("live");
   }
 
   /** No stream is live any more. */
@@ -143,7 +138,7 @@ export class Subscription {
     this.flush();
     if (this.#replay) return;
     this.#replay = true;
-    this.#listener.stale?.();
+    this.#tell("stale");
   }
 
   /** Messages are missing. @param {string} reason @param {string} [cursor] after which they go on */
@@ -155,18 +150,19 @@ export class Subscription {
       const own = known?.size === 1 && [...known.keys()].find((tag) => places.has(tag));
       this.#parts = own ? new Map([[own, /** @type {string} */ (places.get(own))]]) : places;
     }
-    if (known) this.#listener.resync?.(reason);
+    if (this.#holding) this.#keepFrom(this.#parts);
+    if (known) this.#tell("resync", reason);
   }
 
-  /** @param {import("./errors.js").BridgeError} error why it cannot be followed */
+  /** @param {BridgeError} error why it cannot be followed */
   failed(error) {
-    this.#listener.error?.(error);
+    this.#tell("error", error);
   }
 
   /** The cursor is not one; begin from now. @returns {void} */
   forget() {
     this.#parts = undefined;
-    this.#listener.resync?.("unknown_cursor");
+    this.#tell("resync", "unknown_cursor");
   }
 
   // What the owner says.
@@ -176,8 +172,14 @@ export class Subscription {
     if (this.#holding) return;
     this.flush();
     this.#holding = true;
+    this.#keepFrom(this.#parts);
+  }
+
+  /** @param {Parts | undefined} parts what came before is not kept */
+  #keepFrom(parts) {
+    this.#queue = [];
     this.#overflown = false;
-    this.#heldFrom = this.#parts && new Map(this.#parts);
+    this.#heldFrom = parts && new Map(parts);
   }
 
   /**
@@ -195,7 +197,7 @@ export class Subscription {
       this.#queue = this.#queue.filter(({ id }) => isAfter(id, to));
       this.#raise(to);
       this.flush();
-      if (!this.#replay) this.#listener.live?.();
+      if (!this.#replay) this.#tell("live");
       return;
     }
     this.#queue = [];
@@ -204,13 +206,13 @@ export class Subscription {
     this.#connection.reopen(this);
   }
 
-  /** What is ordered before it never counts, in whichever order it comes. @param {import("./cursor.js").Parts | undefined} from */
+  /** What is ordered before it never counts, in whichever order it comes. @param {Parts | undefined} from */
   #begin(from) {
     this.#begun = new Map(from);
     this.#buffer?.clear();
   }
 
-  /** Nothing up to a cursor counts any more. @param {import("./cursor.js").Parts} to */
+  /** Nothing up to a cursor counts any more. @param {Parts} to */
   #raise(to) {
     for (const [tag, mark] of this.#parts ?? []) {
       this.#parts?.set(tag, max(mark, to.get(tag) ?? to.get("") ?? mark));
@@ -220,16 +222,31 @@ export class Subscription {
   // Telling.
 
   /**
-   * What came in one task is told together. A transaction may come in several tasks: it gets one
-   * more to be complete in, and is closed by what follows it.
+   * What came in one task is told together. A transaction may come in several tasks: as long as
+   * each brings more of it, it is waited for.
    */
   #schedule() {
     if (this.#scheduled || this.#holding) return;
     this.#scheduled = true;
     queueMicrotask(() => {
-      if (this.#queue[this.#queue.length - 1]?.txn) setTimeout(() => this.flush(), 0);
+      const last = this.#queue.at(-1);
+      if (last?.txn) this.#complete(last);
       else this.flush();
     });
+  }
+
+  /** @param {Message} last of a transaction, that has come so far */
+  #complete(last) {
+    setTimeout(() => {
+      const now = this.#queue.at(-1);
+      if (now && now !== last && now.txn?.id === last.txn?.id) this.#complete(now);
+      else this.flush();
+    }, 1);
+  }
+
+  /** @param {keyof Listener} what @param {any[]} told */
+  #tell(what, ...told) {
+    call(() => /** @type {any} */ (this.#listener[what])?.apply(this.#listener, told));
   }
 
   /** Tells what has come so far. */
@@ -239,20 +256,29 @@ export class Subscription {
     const messages = this.#queue;
     if (!messages.length) return;
     this.#queue = [];
-    this.#listener.messages?.(messages, { replay: this.#replay });
+    this.#tell("messages", messages, { replay: this.#replay });
   }
 }
 
 /** @param {string} one @param {string} other */
 const max = (one, other) => (one > other ? one : other);
 
-/** @param {string} id @param {import("./cursor.js").Parts} to */
+/** Where a channel stands that stood somewhere, once all up to some places has come. @param {Parts} parts @param {Parts} places */
+function advanced(parts, places) {
+  const bare = parts.get("");
+  if (bare !== undefined) {
+    return new Map([...places].map(([tag, place]) => [tag, max(bare, place)]));
+  }
+  return new Map([...parts].map(([tag, mark]) => [tag, max(mark, places.get(tag) ?? mark)]));
+}
+
+/** @param {string} id @param {Parts} to */
 function isAfter(id, to) {
   const mark = to.get(id.slice(0, 8)) ?? to.get("");
   return mark === undefined || id.slice(9) > mark;
 }
 
-/** Whether what came after one cursor holds all that came after another. @param {import("./cursor.js").Parts | undefined} from @param {import("./cursor.js").Parts | undefined} to */
+/** Whether what came after one cursor holds all that came after another. @param {Parts | undefined} from @param {Parts | undefined} to */
 function reaches(from, to) {
   if (!from || !to) return false;
   return [...to].every(([tag, position]) => {
@@ -261,5 +287,5 @@ function reaches(from, to) {
   });
 }
 
-/** @param {import("./cursor.js").Parts} parts */
+/** @param {Parts} parts */
 const greatest = (parts) => [...parts.values()].reduce(max);

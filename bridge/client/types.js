@@ -1,5 +1,7 @@
 // What travels through the client, as types; there is no code in this module.
 
+/** @import { BridgeError } from "./errors.js" */
+
 /**
  * A place in a channel's messages: the `cursor` or `id` of something the bridge sent, or a cluster
  * time as 16 or 22 hexadecimal digits. Opaque; docs/protocol.md, "Positions and cursors".
@@ -135,7 +137,7 @@
 
 /**
  * Milliseconds to wait after so many failures in a row (from 1), or null to give up.
- * @typedef {(attempt: number, error: import("./errors.js").BridgeError) => number | null} Retry
+ * @typedef {(attempt: number, error: BridgeError) => number | null} Retry
  */
 
 /**
@@ -163,7 +165,7 @@
  *   readonly state: ConnectionState,
  *   readonly attempt: number,
  *   readonly retryAt?: number,
- *   readonly error?: import("./errors.js").BridgeError,
+ *   readonly error?: BridgeError,
  * }} Status
  */
 
@@ -173,7 +175,7 @@
  *   live?: () => void,
  *   stale?: () => void,
  *   resync?: (reason: SyncReason) => void,
- *   error?: (error: import("./errors.js").BridgeError) => void,
+ *   error?: (error: BridgeError) => void,
  *   moved?: () => void,
  * }} Listener
  */
@@ -205,8 +207,8 @@
  *   readonly frame: (frame: any, channels?: readonly string[]) => void,
  *   readonly alive: () => void,
  *   readonly retry: (milliseconds: number) => void,
- *   readonly refused: (channel: string, error: import("./errors.js").BridgeError) => void,
- *   readonly close: (error?: import("./errors.js").BridgeError) => void,
+ *   readonly refused: (channel: string, error: BridgeError) => void,
+ *   readonly close: (error?: BridgeError) => void,
  * }} StreamSink
  */
 
@@ -245,7 +247,7 @@
  *   readonly confirmed: T | undefined,
  *   readonly isStale: boolean,
  *   readonly pending: readonly Pending[],
- *   readonly error: import("./errors.js").BridgeError | undefined,
+ *   readonly error: BridgeError | undefined,
  * }} ModelSnapshot
  */
 
@@ -275,6 +277,6 @@
  * }} Mutation
  */
 
-/** @typedef {{ readonly current: ModelState, readonly previous: ModelState, readonly reason: import("./errors.js").BridgeError | undefined }} StateChange */
+/** @typedef {{ readonly current: ModelState, readonly previous: ModelState, readonly reason: BridgeError | undefined }} StateChange */
 
 export {};

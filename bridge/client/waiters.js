@@ -12,25 +12,22 @@ export class Waiters {
    * @returns {Promise<void>}
    * @throws {BridgeError} `timeout` or `cancelled`
    */
-  async wait(met, { signal, timeout = Infinity } = {}) {
+  async wait(met, { signal, timeout } = {}) {
     if (signal?.aborted) throw cancelled();
     if (met()) return;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let timer;
-    const abort = new AbortController();
+    /** @type {any} */
+    const waiter = { met };
+    const cancel = () => waiter.reject(cancelled());
+    const late = () => waiter.reject(new BridgeError("timeout", `not within ${timeout} ms`));
+    const timer = timeout === undefined ? undefined : setTimeout(late, timeout);
+    signal?.addEventListener("abort", cancel);
+    this.#waiting.add(waiter);
     try {
-      await new Promise((resolve, reject) => {
-        const waiter = { met, resolve: () => resolve(undefined), reject };
-        this.#waiting.add(waiter);
-        abort.signal.addEventListener("abort", () => this.#waiting.delete(waiter));
-        signal?.addEventListener("abort", () => reject(cancelled()), { signal: abort.signal });
-        if (Number.isFinite(timeout)) {
-          timer = setTimeout(() => reject(new BridgeError("timeout", `not within ${timeout} ms`)), timeout);
-        }
-      });
+      await new Promise((resolve, reject) => Object.assign(waiter, { resolve, reject }));
     } finally {
+      this.#waiting.delete(waiter);
+      signal?.removeEventListener("abort", cancel);
       clearTimeout(timer);
-      abort.abort();
     }
   }
 
@@ -45,4 +42,4 @@ export class Waiters {
   }
 }
 
-const cancelled = () => new BridgeError("cancelled", "the wait was cancelled");
+const cancelled = () => new BridgeError("cancelled", "cancelled");

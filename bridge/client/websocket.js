@@ -1,22 +1,36 @@
 // One WebSocket for all channels; docs/protocol.md, "WebSocket".
 
-import { AuthError, BridgeError, HttpError } from "./errors.js";
+import { AuthError, HttpError, invalid } from "./errors.js";
 import { parsed } from "./fetch.js";
 import { unreachable } from "./http.js";
 
+/** @import { ChannelRequest, StreamRequest, StreamSink, Transport } from "./types.js" */
+
 /** @type {Record<number, string>} */
-const REFUSED = { 4500: "a frame was bad", 4501: "the token is not valid", 4503: "access is denied" };
+const REFUSED = {
+  4500: "a frame was bad",
+  4501: "the token is not valid",
+  4503: "access is denied",
+};
 
 /** @type {Record<string, number>} */
-const STATUS = { unauthorized: 401, forbidden: 403, unknown_channel: 404, too_many_connections: 429, unavailable: 503 };
+const STATUS = {
+  unauthorized: 401,
+  forbidden: 403,
+  unknown_channel: 404,
+  too_many_connections: 429,
+  unavailable: 503,
+};
 
 /**
  * A transport. Each channel goes on from its own cursor, and channels come and go while the socket
  * stays open. The token goes into the first frame, not into the URL.
  * @param {typeof WebSocket} [Socket] the global one
- * @returns {import("./types.js").Transport}
+ * @returns {Transport}
+ * @throws {BridgeError} `invalid_argument`
  */
 export function webSocket(Socket = globalThis.WebSocket) {
+  if (!Socket) throw invalid("there is no WebSocket here: give one to webSocket()");
   return (request, sink) => new Channels(new Socket(address(request.url)), request, sink);
 }
 
@@ -27,12 +41,12 @@ class Channels {
   #socket;
   #sink;
   #ref = 0;
-  /** Channels of each subscribe that is not answered or not live. @type {Map<number, readonly import("./types.js").ChannelRequest[]>} */
+  /** Channels of each subscribe that is not answered or not live. @type {Map<number, readonly ChannelRequest[]>} */
   #asked = new Map();
   /** Channels whose frames count: not those of a subscription that was given up. @type {Set<string>} */
   #ready = new Set();
 
-  /** @param {WebSocket} socket @param {import("./types.js").StreamRequest} request @param {import("./types.js").StreamSink} sink */
+  /** @param {WebSocket} socket @param {StreamRequest} request @param {StreamSink} sink */
   constructor(socket, { token, channels }, sink) {
     this.#socket = socket;
     this.#sink = sink;
@@ -44,7 +58,7 @@ class Channels {
     socket.onclose = ({ code, reason }) => sink.close(ending(code, reason));
   }
 
-  /** @param {readonly import("./types.js").ChannelRequest[]} add @param {readonly string[]} remove */
+  /** @param {readonly ChannelRequest[]} add @param {readonly string[]} remove */
   change(add, remove) {
     for (const channel of remove) this.#ready.delete(channel);
     if (remove.length) this.#send({ type: "unsubscribe", ref: ++this.#ref, channels: remove });
@@ -56,7 +70,7 @@ class Channels {
     this.#socket.close();
   }
 
-  /** @param {readonly import("./types.js").ChannelRequest[]} channels */
+  /** @param {readonly ChannelRequest[]} channels */
   #subscribe(channels) {
     const ref = ++this.#ref;
     this.#asked.set(ref, channels);
@@ -87,7 +101,10 @@ class Channels {
     if (frame.channel !== undefined && !this.#ready.has(frame.channel)) return;
     if (frame.type === "live") this.#asked.delete(frame.ref);
     const channels = asked ? names(asked) : [...this.#ready];
-    this.#sink.frame(frame, channels.filter((channel) => this.#ready.has(channel)));
+    this.#sink.frame(
+      frame,
+      channels.filter((channel) => this.#ready.has(channel)),
+    );
   }
 
   /**
@@ -105,10 +122,10 @@ class Channels {
   }
 }
 
-/** @param {readonly import("./types.js").ChannelRequest[]} asked */
+/** @param {readonly ChannelRequest[]} asked */
 const names = (asked) => asked.map(({ channel }) => channel);
 
-/** @param {import("./types.js").ChannelRequest} request */
+/** @param {ChannelRequest} request */
 const asFrame = ({ channel, since }) => (since === undefined ? channel : { channel, since });
 
 /** @param {any} frame */
@@ -123,6 +140,5 @@ function refusal({ code, detail = code }) {
 function ending(code, reason) {
   const text = reason || REFUSED[code] || `the socket was closed (${code})`;
   if (code === 4501 || code === 4503) return new AuthError(code === 4501 ? 401 : 403, text);
-  if (code === 4001) return new BridgeError("connection", text, { retryable: true });
   return code >= 4500 && code < 5000 ? new HttpError(400, text) : unreachable(text);
 }

@@ -1,6 +1,5 @@
-"""The demo's own HTTP surface: the page, where to start reading, and a plug to pull."""
+"""The demo's page over HTTP."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -17,12 +16,8 @@ _TYPES = {
 }
 
 
-def routes(*, since: str, drop: Callable[[str], bool]) -> list[web.RouteDef]:
-    """The routes of the demo, to be added to the public application.
-
-    ``since`` is the cluster time right before the first order. ``drop`` cuts the connection
-    of a session without a goodbye and says whether there was one.
-    """
+def page_routes() -> list[web.RouteDef]:
+    """The page and what it is made of, to be added to the public application."""
     files = {file.name: file for file in PAGE.iterdir() if file.suffix in _TYPES}
 
     async def page(request: web.Request) -> web.StreamResponse:
@@ -34,20 +29,7 @@ def routes(*, since: str, drop: Callable[[str], bool]) -> list[web.RouteDef]:
             raise web.HTTPNotFound
         return _file(file)
 
-    async def start(request: web.Request) -> web.Response:
-        return web.json_response({"since": since}, headers={"Cache-Control": "no-store"})
-
-    async def cut(request: web.Request) -> web.Response:
-        if not drop(request.query.get("session", "")):
-            raise web.HTTPNotFound(text="no connection has this session")
-        return web.Response(status=204)
-
-    return [
-        web.get("/", page),
-        web.get("/demo/start", start),
-        web.post("/demo/drop", cut),
-        web.get("/demo/{name}", asset),
-    ]
+    return [web.get("/", page), web.get("/demo/page/{name}", asset)]
 
 
 def _file(file: Path) -> web.FileResponse:

@@ -9,16 +9,20 @@ from typing import Any
 
 import click
 import yaml
+from pymongo import AsyncMongoClient
 
 from bridge.config import Config, load_config
-from bridge.demo.app import routes
+from bridge.demo.app import page_routes
+from bridge.demo.backend import Backend
 from bridge.demo.mongod import Mongod
-from bridge.demo.shop import COLLECTION, DATABASE, Shop
+from bridge.demo.sample import DATABASE, OUTBOX, TASKS, lay_out
+from bridge.demo.trouble import Trouble
+from bridge.events import Document
 from bridge.service import Service
 
 
 async def show(*, port: int, mongod: str | None) -> None:
-    """Runs until SIGINT or SIGTERM: mongod, a writer of orders, and the bridge with its page.
+    """Runs until SIGINT or SIGTERM: mongod, the bridge, and the back end of a board with its page.
 
     Raises ConfigError where there is no mongod to run, BridgeError where it cannot start.
     """
@@ -38,20 +42,15 @@ def _end_on_signal(task: "asyncio.Task[Any] | None") -> None:
 
 
 async def _serve(uri: str, port: int) -> None:
-    async with Shop(uri=uri) as shop:
-        since = await shop.open()
+    async with AsyncMongoClient[Document](uri) as client:
+        await lay_out(client)
+        troubled = Trouble(client[DATABASE][OUTBOX]).before(Backend(client).routes())
         service = Service(
             _configuration(uri, port),
-            routes=lambda connections: routes(since=since, drop=connections.drop),
+            routes=[*page_routes(), *troubled],
             announce=lambda url: click.secho(f"\n  Open {url}/  (Ctrl-C ends it)\n", bold=True),
         )
-        writing = asyncio.create_task(shop.run(), name="shop")
-        try:
-            await service.run()
-        finally:
-            writing.cancel()
-            with suppress(asyncio.CancelledError):
-                await writing
+        await service.run()
 
 
 def _configuration(uri: str, port: int) -> Config:
@@ -59,13 +58,18 @@ def _configuration(uri: str, port: int) -> Config:
         "mongo": {"uri": uri},
         "server": {"port": port, "heartbeat": 5, "drain": 1},
         "admin": {"port": 0},
-        "auth": {"anonymous": ["orders:*"]},
+        "auth": {"anonymous": ["board:*", "activity:*"]},
         "watchers": {
-            "orders": {
-                "watch": f"{DATABASE}.{COLLECTION}",
-                "channel": "orders:{shop}",
+            "tasks": {
+                "watch": f"{DATABASE}.{TASKS}",
+                "channel": "board:{board}",
                 "mode": "patch",
-            }
+            },
+            "activity": {
+                "watch": f"{DATABASE}.{OUTBOX}",
+                "outbox": True,
+                "channel": "activity:*",
+            },
         },
     }
     with TemporaryDirectory(prefix="bridge-demo-") as directory:

@@ -5,15 +5,13 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from pymongo import AsyncMongoClient
 
+from bridge.demo.sample import BOARDS, COLUMNS, DATABASE, OUTBOX, TASKS, tasks_of
 from tests.acceptance.bridge_process import environment
-from tests.acceptance.plain_json import plain
 
 START_LIMIT = 30.0
 """Seconds until it says where to look."""
@@ -68,27 +66,23 @@ class DemoProcess:
             self._process.terminate()
             await self._process.communicate()
 
-    async def orders(self) -> dict[str, Any]:
-        """Every order in the database, by its key, as plain JSON."""
+    async def lay_out(self) -> None:
+        """Puts every board back to what it was at first."""
         async with self._client() as client:
-            found = await client["shop"]["orders"].find().to_list()
-        return {str(order["_id"]): plain(order) for order in found}
+            tasks = client[DATABASE][TASKS]
+            await tasks.delete_many({})
+            await client[DATABASE][OUTBOX].delete_many({})
+            await tasks.insert_many([task for board in BOARDS for task in tasks_of(board)])
 
-    async def changes(self, count: int) -> None:
-        """Returns after so many changes of orders from now on."""
-        async with self._client() as client, await client["shop"]["orders"].watch() as stream:
-            for _ in range(count):
-                await stream.next()
-
-    @asynccontextmanager
-    async def standing_still(self) -> AsyncIterator[None]:
-        """While this lasts, nothing is written."""
+    async def columns(self, board: str) -> dict[str, list[str]]:
+        """The titles in each column of a board, as the database has them."""
         async with self._client() as client:
-            await client.admin.command("fsync", lock=True)
-            try:
-                yield
-            finally:
-                await client.admin.command("fsyncUnlock")
+            found = await client[DATABASE][TASKS].find({"board": board}).to_list()
+        found.sort(key=lambda task: (task["rank"], str(task["_id"])))
+        return {
+            column: [task["title"] for task in found if task["column"] == column]
+            for column in COLUMNS
+        }
 
     def _client(self) -> AsyncMongoClient[dict[str, Any]]:
         return AsyncMongoClient(

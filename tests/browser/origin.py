@@ -1,11 +1,9 @@
-"""A site on an origin of its own: an empty page, and the modules of the demo's page."""
+"""A site on an origin of its own: an empty page."""
 
 from typing import Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-
-from bridge.demo.app import PAGE
 
 
 class Origin:
@@ -13,7 +11,7 @@ class Origin:
 
     def __init__(self) -> None:
         application = web.Application()
-        application.add_routes([web.get("/", _empty), web.static("/modules", PAGE)])
+        application.add_routes([web.get("/", _empty)])
         self._server = TestServer(application)
 
     async def __aenter__(self) -> Self:

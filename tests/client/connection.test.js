@@ -3,7 +3,14 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { AuthError, BridgeError, HttpError, backoff, collection, connect } from "../../bridge/client/index.js";
+import {
+  AuthError,
+  BridgeError,
+  HttpError,
+  backoff,
+  collection,
+  connect,
+} from "../../bridge/client/index.js";
 import { OTHER, Rig, TAG, fakeTime, id, pass, problem, realTime, settle } from "./rig.js";
 
 beforeEach(fakeTime);
@@ -15,7 +22,11 @@ function follow(rig, channel, since) {
   const subscription = rig.bridge.subscribe(
     channel,
     {
-      messages: (messages, { replay }) => told.push(...messages.map(({ id: each }) => parseInt(each.slice(9, 17), 16)), replay && "replay"),
+      messages: (messages, { replay }) =>
+        told.push(
+          ...messages.map(({ id: each }) => parseInt(each.slice(9, 17), 16)),
+          replay && "replay",
+        ),
       live: () => told.push("live"),
       stale: () => told.push("stale"),
       resync: (reason) => told.push(`resync ${reason}`),
@@ -33,8 +44,17 @@ const states = (rig) => {
 };
 
 test("connect needs an address, and a transport that there is", () => {
-  for (const options of [undefined, {}, { url: "" }, { url: "no address" }, { url: "https://x", transport: "pigeon" }]) {
-    assert.throws(() => connect(options), (error) => error instanceof BridgeError && error.code === "invalid_argument");
+  for (const options of [
+    undefined,
+    {},
+    { url: "" },
+    { url: "no address" },
+    { url: "https://x", transport: "pigeon" },
+  ]) {
+    assert.throws(
+      () => connect(options),
+      (error) => error instanceof BridgeError && error.code === "invalid_argument",
+    );
   }
   assert.equal(connect({ url: new URL("https://x/path/") }).status.state, "idle");
 });
@@ -45,7 +65,10 @@ test("all channels share one stream; what changes within 20 ms opens one", async
   await pass(10);
   follow(rig, "b");
   await pass(40);
-  assert.deepEqual(rig.streams.map(({ channels }) => channels), [["a", "b"]]);
+  assert.deepEqual(
+    rig.streams.map(({ channels }) => channels),
+    [["a", "b"]],
+  );
 });
 
 test("a channel that is added: the new stream is open before the old one is closed; nothing twice, nothing lost", async () => {
@@ -130,7 +153,12 @@ test("without a cursor it begins at live; resync of a watcher that it never foll
   const fresh = follow(rig, "b");
   await pass(30);
   rig.stream.ready();
-  rig.stream.frame({ type: "resync", channel: "b", reason: "unknown_cursor", cursor: `${id(5)}.${id(7, OTHER)}` });
+  rig.stream.frame({
+    type: "resync",
+    channel: "b",
+    reason: "unknown_cursor",
+    cursor: `${id(5)}.${id(7, OTHER)}`,
+  });
   rig.stream.tell(8, { op: "delete", key: 1 }, "b", OTHER);
   await rig.stream.live(`${id(8)}.${id(8, OTHER)}`);
   assert.deepEqual([known.told(), fresh.told()], [["live"], [8, "replay", "live"]]);
@@ -160,7 +188,10 @@ test("events and fields that are not known are ignored; a frame that is none end
   await settle();
   assert.deepEqual(told(), ["live", 2]);
   rig.stream.frame("nonsense");
-  assert.deepEqual([rig.bridge.status.state, rig.bridge.status.error.code], ["waiting", "protocol"]);
+  assert.deepEqual(
+    [rig.bridge.status.state, rig.bridge.status.error.code],
+    ["waiting", "protocol"],
+  );
 });
 
 test("silence for two and a half heartbeats is the end of a stream; anything at all is life", async () => {
@@ -185,7 +216,12 @@ test("a stream that does not become ready in 30 s is given up", async () => {
 
 test("waits grow with failures in a row, and begin anew after ten good seconds", async () => {
   const attempts = [];
-  const rig = new Rig({ retry: (attempt) => { attempts.push(attempt); return 10; } });
+  const rig = new Rig({
+    retry: (attempt) => {
+      attempts.push(attempt);
+      return 10;
+    },
+  });
   follow(rig, "a", id(1));
   await pass(30);
   for (let n = 0; n < 3; n++) {
@@ -201,9 +237,21 @@ test("waits grow with failures in a row, and begin anew after ten good seconds",
 
 test("the server's retry, Retry-After and a goodbye's delay are the least it waits", async () => {
   for (const [floor, act] of [
-    [3000, (stream) => { stream.sink.retry(3000); return stream.cut(); }],
+    [
+      3000,
+      (stream) => {
+        stream.sink.retry(3000);
+        return stream.cut();
+      },
+    ],
     [4000, (stream) => stream.cut(new HttpError(429, "full", { retryAfter: 4000 }))],
-    [2500, (stream) => { stream.frame({ type: "bye", code: "shutdown", reconnect: true, delay: 2500 }); return stream.cut(); }],
+    [
+      2500,
+      (stream) => {
+        stream.frame({ type: "bye", code: "shutdown", reconnect: true, delay: 2500 });
+        return stream.cut();
+      },
+    ],
   ]) {
     const rig = new Rig({ retry: () => 5 });
     follow(rig, "a", id(1));
@@ -275,7 +323,12 @@ test("401 without a callback is final at once", async () => {
 
 test("a token callback that fails is asked again later", async () => {
   let calls = 0;
-  const rig = new Rig({ token: async () => { if (++calls === 1) throw new Error("offline"); return "t"; } });
+  const rig = new Rig({
+    token: async () => {
+      if (++calls === 1) throw new Error("offline");
+      return "t";
+    },
+  });
   follow(rig, "a", id(1));
   await pass(30);
   assert.deepEqual([rig.bridge.status.state, rig.bridge.status.error.code], ["waiting", "auth"]);
@@ -288,7 +341,9 @@ test("a refused channel that the answer names is given up alone", async () => {
   const bad = follow(rig, "bad", id(1));
   const good = follow(rig, "good", id(1));
   await pass(30);
-  await rig.stream.cut(new HttpError(404, "no such channel", { problem: { code: "unknown_channel", channel: "bad" } }));
+  await rig.stream.cut(
+    new HttpError(404, "no such channel", { problem: { code: "unknown_channel", channel: "bad" } }),
+  );
   await pass(30);
   assert.deepEqual(rig.stream.channels, ["good"]);
   await rig.stream.live();
@@ -310,13 +365,15 @@ test("a request that cannot work is not repeated", async () => {
   const rig = new Rig();
   follow(rig, "a");
   await pass(30);
-  await rig.stream.cut(new HttpError(400, "too many channels", { problem: { code: "bad_request" } }));
+  await rig.stream.cut(
+    new HttpError(400, "too many channels", { problem: { code: "bad_request" } }),
+  );
   await pass(60_000, 10_000);
   assert.deepEqual([rig.bridge.status.state, rig.streams.length], ["errored", 1]);
 });
 
-test("a goodbye for good is final", async () => {
-  const rig = new Rig();
+test("a goodbye for good is final, whatever the token", async () => {
+  const rig = new Rig({ token: () => "T" });
   const { told } = follow(rig, "a", id(1));
   await rig.connected();
   rig.stream.frame({ type: "bye", code: "forbidden", reconnect: false });
@@ -358,8 +415,15 @@ test("close is for good, and disposes the models", async () => {
   const rig = new Rig();
   const { model } = await rig.ready();
   rig.bridge.close();
-  assert.deepEqual([model.state, rig.open.length, rig.bridge.status.state], ["disposed", 0, "closed"]);
-  for (const call of [() => rig.model(), () => rig.bridge.subscribe("a", {}), () => rig.bridge.resume()]) {
+  assert.deepEqual(
+    [model.state, rig.open.length, rig.bridge.status.state],
+    ["disposed", 0, "closed"],
+  );
+  for (const call of [
+    () => rig.model(),
+    () => rig.bridge.subscribe("a", {}),
+    () => rig.bridge.resume(),
+  ]) {
     assert.throws(call, { code: "disposed" });
   }
   await pass(60_000, 10_000);
@@ -399,7 +463,10 @@ test("snapshots ask with the token, and for another one once", async () => {
   rig.snapshots = [problem(401, "unauthorized")];
   rig.model().sync();
   await rig.connected();
-  assert.deepEqual(rig.asked.map(({ headers }) => headers.Authorization), ["Bearer token 1", "Bearer token 2"]);
+  assert.deepEqual(
+    rig.asked.map(({ headers }) => headers.Authorization),
+    ["Bearer token 1", "Bearer token 2"],
+  );
 });
 
 test("the tag and the order of parts of a composed cursor are those of the protocol", async () => {
@@ -407,4 +474,61 @@ test("the tag and the order of parts of a composed cursor are those of the proto
   follow(rig, "a", `${id(4)}.${id(6, OTHER)}`);
   await pass(30);
   assert.equal(rig.stream.request.since, `${TAG}-${id(4).slice(9)}.${OTHER}-${id(6).slice(9)}`);
+});
+
+test("a stream that is refused because of what was added leaves those who are served", async () => {
+  const rig = new Rig();
+  const old = follow(rig, "a", id(1));
+  await rig.connected();
+  const one_too_many = follow(rig, "b", id(1));
+  await pass(30);
+  await rig.stream.cut(
+    new HttpError(400, "at most 1 channel", { problem: { code: "bad_request" } }),
+  );
+  assert.equal(one_too_many.told()[0].status, 400);
+  rig.streams[0].tell(5, { op: "delete", key: 1 }, "a");
+  await settle();
+  assert.deepEqual(
+    [old.told(), rig.open.length, rig.bridge.status.state],
+    [["live", 5], 1, "open"],
+  );
+});
+
+test("a channel that is given up while the token is fetched opens no stream without channels", async () => {
+  let answer;
+  const rig = new Rig({ token: () => new Promise((resolve) => (answer = resolve)) });
+  const { subscription } = follow(rig, "a");
+  await pass(30);
+  subscription.close();
+  answer("T");
+  await settle();
+  assert.equal(rig.streams.length, 0);
+  await pass(30);
+  assert.equal(rig.bridge.status.state, "idle");
+  follow(rig, "b");
+  await pass(30);
+  answer("T");
+  await settle();
+  assert.deepEqual(rig.stream.channels, ["b"]);
+});
+
+test("a transport that this platform does not have says so", async () => {
+  const rig = new Rig({ transport: "eventsource" });
+  const { told } = follow(rig, "a");
+  while (!told().length) await pass(30);
+  assert.deepEqual([told()[0].code, rig.bridge.status.state], ["invalid_argument", "errored"]);
+});
+
+test("from now is from live: what another channel's replay brings with it does not count", async () => {
+  const rig = new Rig();
+  follow(rig, "a", "0000000100000001");
+  const fresh = follow(rig, "b");
+  await pass(30);
+  rig.stream.ready();
+  rig.stream.frame({ type: "heartbeat", cursor: id(3) });
+  rig.stream.tell(4, { op: "delete", key: 1 }, "b");
+  await rig.stream.live(id(9));
+  rig.stream.tell(10, { op: "delete", key: 1 }, "b");
+  await settle();
+  assert.deepEqual(fresh.told(), ["live", 10]);
 });

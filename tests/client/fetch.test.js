@@ -23,7 +23,9 @@ before(async () => {
   url = `http://127.0.0.1:${server.address().port}/base/`;
 });
 after(() => server.close());
-beforeEach(() => { requests = []; });
+beforeEach(() => {
+  requests = [];
+});
 
 function stream(response, ...frames) {
   response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });
@@ -31,10 +33,17 @@ function stream(response, ...frames) {
   for (const frame of frames) response.write(framed(frame));
 }
 
-const framed = (frame) => `event: ${frame.type === "change" ? "message" : frame.type}\ndata: ${JSON.stringify(frame)}\n\n`;
+const framed = (frame) =>
+  `event: ${frame.type === "change" ? "message" : frame.type}\ndata: ${JSON.stringify(frame)}\n\n`;
 const READY = { type: "ready", session: "s", heartbeat: 15, channels: ["a"] };
 const live = (n) => ({ type: "live", cursor: id(n) });
-const change = (n, text = "") => ({ type: "change", id: id(n), channel: "a", op: "delete", key: text });
+const change = (n, text = "") => ({
+  type: "change",
+  id: id(n),
+  channel: "a",
+  op: "delete",
+  key: text,
+});
 
 /** Follows channel "a" until a condition on what was told holds. */
 function follow(options, until, since) {
@@ -48,11 +57,15 @@ function follow(options, until, since) {
         resolve(told);
       }
     };
-    bridge.subscribe("a", {
-      messages: (messages) => messages.forEach(note),
-      live: () => note("live"),
-      error: note,
-    }, { since });
+    bridge.subscribe(
+      "a",
+      {
+        messages: (messages) => messages.forEach(note),
+        live: () => note("live"),
+        error: note,
+      },
+      { since },
+    );
   });
 }
 
@@ -85,16 +98,35 @@ test("with a token the URL stays the same, and the cursor is in a header", async
     if (connections < 3) response.end();
   };
   await follow({ token: "T" }, (all) => all.length === 3, id(1));
-  assert.deepEqual(requests.map((each) => each.url), Array(3).fill("/base/sse?channel=a"));
-  assert.deepEqual(requests.map(({ headers }) => [headers.authorization, headers["last-event-id"]]), [["Bearer T", id(1)], ["Bearer T", id(1)], ["Bearer T", id(2)]]);
+  assert.deepEqual(
+    requests.map((each) => each.url),
+    Array(3).fill("/base/sse?channel=a"),
+  );
+  assert.deepEqual(
+    requests.map(({ headers }) => [headers.authorization, headers["last-event-id"]]),
+    [
+      ["Bearer T", id(1)],
+      ["Bearer T", id(1)],
+      ["Bearer T", id(2)],
+    ],
+  );
 });
 
 test("a cut, an end, a page that is no stream, and 503: it comes back each time", async () => {
   const turns = [
-    (response) => { stream(response, READY); response.destroy(); },
+    (response) => {
+      stream(response, READY);
+      response.destroy();
+    },
     (response) => response.end("<html>captive portal"),
-    (response) => { response.writeHead(503, { "Retry-After": "0" }); response.end(); },
-    (response) => { stream(response); response.end("data: {broken\n\n"); },
+    (response) => {
+      response.writeHead(503, { "Retry-After": "0" });
+      response.end();
+    },
+    (response) => {
+      stream(response);
+      response.end("data: {broken\n\n");
+    },
     (response) => stream(response, READY, live(1)),
   ];
   answer = (_request, response) => turns.shift()(response);
@@ -105,16 +137,27 @@ test("a cut, an end, a page that is no stream, and 503: it comes back each time"
 test("a refusal is told with its status, detail and problem", async () => {
   answer = (_request, response) => {
     response.writeHead(404, { "Content-Type": "application/problem+json" });
-    response.end(JSON.stringify({ code: "unknown_channel", channel: "a", detail: "no watcher can produce a channel 'a'" }));
+    response.end(
+      JSON.stringify({
+        code: "unknown_channel",
+        channel: "a",
+        detail: "no watcher can produce a channel 'a'",
+      }),
+    );
   };
   const [error] = await follow({}, (all) => all.length);
   assert.ok(error instanceof HttpError && !(error instanceof AuthError));
-  assert.deepEqual([error.status, error.message, error.problem.code], [404, "no watcher can produce a channel 'a'", "unknown_channel"]);
+  assert.deepEqual(
+    [error.status, error.message, error.problem.code],
+    [404, "no watcher can produce a channel 'a'", "unknown_channel"],
+  );
 });
 
 test("closing ends the request", async () => {
   let closed;
-  const gone = new Promise((resolve) => { closed = resolve; });
+  const gone = new Promise((resolve) => {
+    closed = resolve;
+  });
   answer = (request, response) => {
     request.on("close", closed);
     response.on("close", closed);
@@ -138,7 +181,11 @@ test("where the answer cannot be read as a stream, EventSource takes over", asyn
     }
     close() {}
   };
-  const fetch = async () => ({ ok: true, headers: new Headers({ "Content-Type": "text/event-stream" }), body: null });
+  const fetch = async () => ({
+    ok: true,
+    headers: new Headers({ "Content-Type": "text/event-stream" }),
+    body: null,
+  });
   assert.deepEqual(await follow({ fetch }, (all) => all.length, id(3)), ["live"]);
   assert.deepEqual(opened, [`${url}sse?channel=a&since=${id(3)}`]);
   delete globalThis.EventSource;

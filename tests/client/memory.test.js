@@ -27,21 +27,35 @@ test("100,000 messages and 10,000 writes through a model leave no growth", async
   const rig = new Rig();
   const model = rig.model();
   let told = 0;
-  model.subscribe(() => { told += 1; });
-  const until = async (condition) => { while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5)); };
+  model.subscribe(() => {
+    told += 1;
+  });
+  const until = async (condition) => {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
   await until(() => rig.stream);
   await rig.stream.live(cursor(1));
   let n = 1;
   const round = async (messages) => {
-    for (const end = n + messages; n < end; ) {
+    for (const end = n + messages; n < end;) {
       for (let of = 0; of < TASK; of++) {
         n += 1;
         const key = n % DOCUMENTS;
         const mutationId = n % 10 ? undefined : `m${n}`;
         if (mutationId) model.mutate({ key, document: { _id: key, n }, mutationId }, () => "ok");
         const patch = [{ op: "replace", path: "/n", value: n }];
-        const fields = n <= DOCUMENTS + 1 || n % 7 === 0 ? { op: "replace", mode: "full", document: { _id: key, n, text: `text ${n}` } } : { op: "update", mode: "patch", patch };
-        rig.stream.frame({ type: "change", id: cursor(n), channel: "todos:acme", key, mutationId, ...fields });
+        const fields =
+          n <= DOCUMENTS + 1 || n % 7 === 0
+            ? { op: "replace", mode: "full", document: { _id: key, n, text: `text ${n}` } }
+            : { op: "update", mode: "patch", patch };
+        rig.stream.frame({
+          type: "change",
+          id: cursor(n),
+          channel: "todos:acme",
+          key,
+          mutationId,
+          ...fields,
+        });
       }
       await settle();
     }

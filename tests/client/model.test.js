@@ -4,21 +4,48 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { BridgeError, SyncError, collection, fixed } from "../../bridge/client/index.js";
-import { OTHER, Rig, fakeTime, id, letter, letters, pass, problem, realTime, settle } from "./rig.js";
+import {
+  OTHER,
+  Rig,
+  fakeTime,
+  id,
+  letter,
+  letters,
+  pass,
+  problem,
+  realTime,
+  settle,
+} from "./rig.js";
 
 beforeEach(fakeTime);
 afterEach(realTime);
 
 const states = (model) => {
   const seen = [];
-  model.on("state", ({ previous, current, reason }) => seen.push([previous, current, reason?.code]));
+  model.on("state", ({ previous, current, reason }) =>
+    seen.push([previous, current, reason?.code]),
+  );
   return seen;
 };
 
 test("a model needs a channel, a merge, and a sync where its merge cannot read a snapshot", () => {
   const { bridge } = new Rig();
-  for (const spec of [undefined, {}, { channel: "" }, { channel: 1, merge: collection() }, { channel: "a" }, { channel: "a", merge: 1 }, { channel: "a", merge: (state) => state }, { channel: "a", merge: collection(), sync: 1 }, { channel: "a", merge: collection(), batch: "never" }, { channel: "a", merge: collection(), batch: -1 }]) {
-    assert.throws(() => bridge.model(spec), (error) => error instanceof BridgeError && error.code === "invalid_argument");
+  for (const spec of [
+    undefined,
+    {},
+    { channel: "" },
+    { channel: 1, merge: collection() },
+    { channel: "a" },
+    { channel: "a", merge: 1 },
+    { channel: "a", merge: (state) => state },
+    { channel: "a", merge: collection(), sync: 1 },
+    { channel: "a", merge: collection(), batch: "never" },
+    { channel: "a", merge: collection(), batch: -1 },
+  ]) {
+    assert.throws(
+      () => bridge.model(spec),
+      (error) => error instanceof BridgeError && error.code === "invalid_argument",
+    );
   }
 });
 
@@ -59,7 +86,13 @@ test("from initialized to disposed; each change of state is told once, by both n
   model.resume();
   model.dispose();
   model.dispose();
-  assert.deepEqual(seen, [["initialized", "syncing", undefined], ["syncing", "ready", undefined], ["ready", "paused", undefined], ["paused", "ready", undefined], ["ready", "disposed", undefined]]);
+  assert.deepEqual(seen, [
+    ["initialized", "syncing", undefined],
+    ["syncing", "ready", undefined],
+    ["ready", "paused", undefined],
+    ["paused", "ready", undefined],
+    ["ready", "disposed", undefined],
+  ]);
   assert.deepEqual(named, ["ready", "ready"]);
 });
 
@@ -75,7 +108,10 @@ test("the replay is applied without telling; live makes it ready and tells once"
   await settle();
   assert.equal(model.state, "syncing");
   await rig.stream.live(id(20));
-  assert.deepEqual(seen, [["syncing", undefined], ["ready", 10]]);
+  assert.deepEqual(seen, [
+    ["syncing", undefined],
+    ["ready", 10],
+  ]);
   assert.equal(model.isStale, false);
 });
 
@@ -86,7 +122,10 @@ test("where the bridge is not heard, the fetched state is shown after a second, 
   const seen = [];
   model.subscribe(({ data, isStale }) => seen.push([data?.length, isStale]));
   await pass(1100);
-  assert.deepEqual(seen, [[undefined, true], [1, true]]);
+  assert.deepEqual(seen, [
+    [undefined, true],
+    [1, true],
+  ]);
 });
 
 test("messages after the snapshot are applied in order, those before it are not", async () => {
@@ -95,7 +134,12 @@ test("messages after the snapshot are applied in order, those before it are not"
   rig.stream.tell(1, { op: "delete", key: 1 });
   rig.stream.insert(2, 2);
   rig.stream.insert(2, 2, { again: true });
-  rig.stream.tell(3, { op: "update", key: 1, mode: "patch", patch: [{ op: "replace", path: "/n", value: 2 }] });
+  rig.stream.tell(3, {
+    op: "update",
+    key: 1,
+    mode: "patch",
+    patch: [{ op: "replace", path: "/n", value: 2 }],
+  });
   await settle();
   assert.deepEqual(model.data, [{ _id: 1, n: 2 }, { _id: 2 }]);
   assert.equal(seen.length, 1);
@@ -104,7 +148,13 @@ test("messages after the snapshot are applied in order, those before it are not"
 test("parameters of sync are used again in later resyncs, until there are others", async () => {
   const rig = new Rig();
   const calls = [];
-  const model = rig.model({ ...letters, sync: ({ reason, attempt }, ...params) => { calls.push([reason, attempt, ...params]); return letters.sync(); } });
+  const model = rig.model({
+    ...letters,
+    sync: ({ reason, attempt }, ...params) => {
+      calls.push([reason, attempt, ...params]);
+      return letters.sync();
+    },
+  });
   model.sync("a", 1);
   await rig.connected();
   rig.stream.frame({ type: "resync", channel: "todos:acme", reason: "dropped", cursor: id(5) });
@@ -112,17 +162,26 @@ test("parameters of sync are used again in later resyncs, until there are others
   const again = model.sync("b");
   await rig.connected(id(6));
   await again;
-  assert.deepEqual(calls, [["initial", 1, "a", 1], ["dropped", 1, "a", 1], ["manual", 1, "b"]]);
+  assert.deepEqual(calls, [
+    ["initial", 1, "a", 1],
+    ["dropped", 1, "a", 1],
+    ["manual", 1, "b"],
+  ]);
 });
 
 test("of two syncs the later one wins, whichever answers first; both callers are told", async () => {
   const rig = new Rig();
   const answers = {};
   const aborted = [];
-  const model = rig.model({ ...letters, sync: ({ signal }, name) => {
-    signal.addEventListener("abort", () => aborted.push(name));
-    return new Promise((resolve) => { answers[name] = () => resolve({ data: name, cursor: id(1) }); });
-  } });
+  const model = rig.model({
+    ...letters,
+    sync: ({ signal }, name) => {
+      signal.addEventListener("abort", () => aborted.push(name));
+      return new Promise((resolve) => {
+        answers[name] = () => resolve({ data: name, cursor: id(1) });
+      });
+    },
+  });
   const first = model.sync("one");
   const second = model.sync("two");
   await settle();
@@ -146,28 +205,55 @@ test("a sync that fails is asked again, without the model becoming errored", asy
   await rig.connected();
   assert.equal(model.state, "ready");
   assert.equal(model.error, undefined);
-  assert.deepEqual(seen.map(([, current]) => current), ["syncing", "ready"]);
+  assert.deepEqual(
+    seen.map(([, current]) => current),
+    ["syncing", "ready"],
+  );
 });
 
 test("fixed(1, 3) calls three times in all, then the model is errored once, with the last error", async () => {
   const rig = new Rig();
   let calls = 0;
-  const model = rig.model({ ...letters, retry: fixed(1, 3), sync: () => { throw new Error(`failure ${++calls}`); } });
+  const model = rig.model({
+    ...letters,
+    retry: fixed(1, 3),
+    sync: () => {
+      throw new Error(`failure ${++calls}`);
+    },
+  });
   const seen = states(model);
   const ready = model.sync();
   await pass(50);
-  await assert.rejects(ready, (error) => error instanceof SyncError && error.attempts === 3 && error.cause.message === "failure 3");
+  await assert.rejects(
+    ready,
+    (error) =>
+      error instanceof SyncError && error.attempts === 3 && error.cause.message === "failure 3",
+  );
   assert.equal(calls, 3);
-  assert.deepEqual(seen.map(([, current]) => current), ["syncing", "errored"]);
+  assert.deepEqual(
+    seen.map(([, current]) => current),
+    ["syncing", "errored"],
+  );
   assert.equal(model.error.cause.message, "failure 3");
 });
 
 test("a strategy of null or below 0 calls once; 0 calls again at once", async () => {
-  for (const [wait, expected] of [[null, 1], [-1, 1], [0, 4]]) {
+  for (const [wait, expected] of [
+    [null, 1],
+    [-1, 1],
+    [0, 4],
+  ]) {
     const rig = new Rig();
     let calls = 0;
     const retry = (attempt) => (attempt > 3 ? null : wait);
-    const model = rig.model({ ...letters, retry, sync: () => { calls += 1; throw new Error("no"); } });
+    const model = rig.model({
+      ...letters,
+      retry,
+      sync: () => {
+        calls += 1;
+        throw new Error("no");
+      },
+    });
     model.sync().catch(() => {});
     await pass(100);
     assert.equal(calls, expected);
@@ -203,7 +289,11 @@ test("no cursor: follows from now on, and stays stale", async () => {
 });
 
 test("0 stands before the first message; a cluster time for the end of its instant", async () => {
-  for (const [sequenceId, since] of [[0, "0".repeat(16) + "ffffff"], ["0", "0".repeat(16) + "ffffff"], ["6b0427d500000009", "6b0427d500000009ffffff"]]) {
+  for (const [sequenceId, since] of [
+    [0, "0".repeat(16) + "ffffff"],
+    ["0", "0".repeat(16) + "ffffff"],
+    ["6b0427d500000009", "6b0427d500000009ffffff"],
+  ]) {
     const rig = new Rig();
     rig.model({ ...letters, sync: () => ({ data: "", sequenceId }) }).sync();
     await pass(30);
@@ -230,7 +320,12 @@ test("initial data skips the first sync; a cursor that is lost asks for it", asy
   assert.deepEqual(model.data, [{ _id: 1 }]);
   assert.deepEqual([rig.asked.length, rig.stream.request.since], [0, id(3)]);
   rig.snapshot = { cursor: id(8), documents: [] };
-  rig.stream.frame({ type: "resync", channel: "todos:acme", reason: "history_lost", cursor: id(7) });
+  rig.stream.frame({
+    type: "resync",
+    channel: "todos:acme",
+    reason: "history_lost",
+    cursor: id(7),
+  });
   await rig.connected(id(9));
   assert.deepEqual([model.data, rig.asked.length, model.state], [[], 1, "ready"]);
 });
@@ -239,7 +334,12 @@ test("a resync keeps the old state visible until the new one is complete, and ne
   const rig = new Rig();
   const { model, seen } = await rig.ready([{ _id: 1 }]);
   let answer;
-  rig.snapshots = [() => new Promise((resolve) => { answer = resolve; })];
+  rig.snapshots = [
+    () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+  ];
   rig.stream.frame({ type: "resync", channel: "todos:acme", reason: "dropped", cursor: id(5) });
   rig.stream.insert(6, "in the snapshot");
   rig.stream.insert(8, "after it");
@@ -249,7 +349,10 @@ test("a resync keeps the old state visible until the new one is complete, and ne
   await settle();
   assert.deepEqual(model.data, [{ _id: 2 }, { _id: "after it" }]);
   assert.deepEqual([model.state, model.isStale, rig.streams.length], ["ready", false, 1]);
-  assert.ok(seen.every(({ data }) => data.length !== 1 || data[0]._id === 1), "no half state was told");
+  assert.ok(
+    seen.every(({ data }) => data.length !== 1 || data[0]._id === 1),
+    "no half state was told",
+  );
 });
 
 test("a state older than what the stream gave: everything since then is asked for again", async () => {
@@ -274,7 +377,12 @@ test("more than the client can keep while it fetches is asked for again", async 
   const rig = new Rig();
   const { model } = await rig.ready();
   let answer;
-  rig.snapshots = [() => new Promise((resolve) => { answer = resolve; })];
+  rig.snapshots = [
+    () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+  ];
   const synced = model.sync();
   await settle();
   for (let n = 2; n < 10_010; n++) rig.stream.insert(n, n);
@@ -302,9 +410,17 @@ test("another tag on the channel means another history: the state is fetched", a
 });
 
 for (const [what, fields, reason] of [
-  ["a patch that does not fit", { op: "update", key: 1, mode: "patch", patch: [{ op: "remove", path: "/no" }] }, "patch"],
+  [
+    "a patch that does not fit",
+    { op: "update", key: 1, mode: "patch", patch: [{ op: "remove", path: "/no" }] },
+    "patch",
+  ],
   ["a change of an unknown document", { op: "update", key: 9, mode: "patch", patch: [] }, "gap"],
-  ["a document that did not come", { op: "update", key: 1, mode: "ref", reason: "no_document" }, "gap"],
+  [
+    "a document that did not come",
+    { op: "update", key: 1, mode: "ref", reason: "no_document" },
+    "gap",
+  ],
 ]) {
   test(`${what}: the state is fetched, the old one stays visible`, async () => {
     const rig = new Rig();
@@ -317,7 +433,10 @@ for (const [what, fields, reason] of [
     await Promise.resolve();
     assert.deepEqual(model.data, [{ _id: 1 }]);
     await settle();
-    assert.deepEqual([reasons, model.data, model.state], [[reason], [{ _id: 1, fresh: true }], "ready"]);
+    assert.deepEqual(
+      [reasons, model.data, model.state],
+      [[reason], [{ _id: 1, fresh: true }], "ready"],
+    );
     rig.stream.insert(10, 2);
     await settle();
     assert.equal(model.data.length, 2);
@@ -328,16 +447,23 @@ test("a merge that throws: syncing with that error as the reason, then ready; su
   const rig = new Rig();
   const told = [];
   let poison = true;
-  const model = rig.model({ ...letters, merge: (state, event) => {
-    if (event.data === "x" && poison) throw new Error("poison");
-    return state + event.data;
-  }, sync: () => ({ data: "fresh", cursor: id(told.length ? 9 : 1) }) });
+  const model = rig.model({
+    ...letters,
+    merge: (state, event) => {
+      if (event.data === "x" && poison) throw new Error("poison");
+      return state + event.data;
+    },
+    sync: () => ({ data: "fresh", cursor: id(told.length ? 9 : 1) }),
+  });
   model.subscribe(({ data }) => told.push(data));
   await rig.connected();
   const seen = states(model);
   rig.stream.frame(letter(5, "x"));
   await settle();
-  assert.deepEqual(seen, [["ready", "syncing", "merge"], ["syncing", "ready", undefined]]);
+  assert.deepEqual(seen, [
+    ["ready", "syncing", "merge"],
+    ["syncing", "ready", undefined],
+  ]);
   poison = false;
   rig.stream.frame(letter(10, "!"));
   await settle();
@@ -349,7 +475,12 @@ test("resyncs that come one after the other are slowed down", async () => {
   const { model } = await rig.ready();
   const before = rig.asked.length;
   for (let n = 0; n < 40; n++) {
-    rig.stream.frame({ type: "resync", channel: "todos:acme", reason: "dropped", cursor: id(10 + n) });
+    rig.stream.frame({
+      type: "resync",
+      channel: "todos:acme",
+      reason: "dropped",
+      cursor: id(10 + n),
+    });
     rig.snapshot = { cursor: id(10 + n), documents: [] };
     await pass(20);
   }
@@ -362,14 +493,23 @@ test("resyncs that come one after the other are slowed down", async () => {
 test("a transaction is applied as one, also where it comes in several tasks", async () => {
   const rig = new Rig();
   const { model, seen } = await rig.ready([{ _id: 1 }]);
-  const part = (n, fields) => rig.stream.frame({ type: "change", id: `1f3a9c02-0000000500000001${String(n).padStart(5, "0")}0`, channel: "todos:acme", txn: { id: "t", index: n }, ...fields });
+  const part = (n, fields) =>
+    rig.stream.frame({
+      type: "change",
+      id: `1f3a9c02-0000000500000001${String(n).padStart(5, "0")}0`,
+      channel: "todos:acme",
+      txn: { id: "t", index: n },
+      ...fields,
+    });
   part(1, { op: "delete", key: 1 });
   await settle();
   part(2, { op: "insert", key: 2, mode: "full", document: { _id: 2 } });
+  await pass(1, 1);
+  part(3, { op: "insert", key: 3, mode: "full", document: { _id: 3 } });
   await settle();
   assert.deepEqual(model.data, [{ _id: 1 }]);
   await pass(5, 1);
-  assert.deepEqual(model.data, [{ _id: 2 }]);
+  assert.deepEqual(model.data, [{ _id: 2 }, { _id: 3 }]);
   assert.equal(seen.length, 1);
 });
 
@@ -386,7 +526,15 @@ test("a heartbeat closes a transaction at once", async () => {
 test("a batch, and all that comes in one task, is told once", async () => {
   const rig = new Rig();
   const { model, seen } = await rig.ready();
-  const message = (n) => ({ type: "change", id: id(n), channel: "todos:acme", op: "insert", key: n, mode: "full", document: { _id: n } });
+  const message = (n) => ({
+    type: "change",
+    id: id(n),
+    channel: "todos:acme",
+    op: "insert",
+    key: n,
+    mode: "full",
+    document: { _id: n },
+  });
   rig.stream.frame({ type: "batch", channel: "todos:acme", messages: [message(2), message(3)] });
   for (let n = 4; n < 50; n++) rig.stream.frame(message(n));
   await settle();
@@ -394,7 +542,10 @@ test("a batch, and all that comes in one task, is told once", async () => {
 });
 
 test("frames and milliseconds as batches; sync tells within the call", async () => {
-  for (const [batch, wait] of [["frame", 16], [200, 200]]) {
+  for (const [batch, wait] of [
+    ["frame", 16],
+    [200, 200],
+  ]) {
     const rig = new Rig();
     const { seen } = await rig.ready([], { batch });
     await pass(wait + 10);
@@ -431,9 +582,13 @@ test("subscribers: immediate, confirmed only, ended, and one that throws", async
   const { error: consoleError } = console;
   console.error = (error) => reported.push(error.message);
   const told = { now: [], confirmed: [], after: [] };
-  model.subscribe(() => { throw new Error("a listener"); });
+  model.subscribe(() => {
+    throw new Error("a listener");
+  });
   model.subscribe(({ data }) => told.now.push(data.length), { immediate: true });
-  const end = model.subscribe(({ confirmed }) => told.confirmed.push(confirmed.length), { confirmed: true });
+  const end = model.subscribe(({ confirmed }) => told.confirmed.push(confirmed.length), {
+    confirmed: true,
+  });
   await settle();
   assert.deepEqual(told.now, [1]);
   const write = model.mutate({ key: 2, document: { _id: 2 } });
@@ -481,7 +636,12 @@ test("resume without pause does nothing; a replay that cannot be given asks for 
   rig.snapshot = { cursor: id(50), documents: [{ key: 1, document: { _id: 1 } }] };
   await pass(30);
   rig.stream.ready();
-  rig.stream.frame({ type: "resync", channel: "todos:acme", reason: "history_lost", cursor: id(40) });
+  rig.stream.frame({
+    type: "resync",
+    channel: "todos:acme",
+    reason: "history_lost",
+    cursor: id(40),
+  });
   await rig.stream.live(id(51));
   assert.deepEqual([model.state, model.data.length], ["ready", 1]);
 });
@@ -503,8 +663,18 @@ test("a disposed model refuses every call, tells that it is, and is silent", asy
   const rig = new Rig();
   const { model, seen } = await rig.ready([{ _id: 1 }]);
   model.dispose();
-  assert.deepEqual(seen.map(({ state }) => state), ["disposed"]);
-  for (const call of [() => model.sync(), () => model.subscribe(() => {}), () => model.mutate({}), () => model.pause(), () => model.resume(), () => model.waitFor()]) {
+  assert.deepEqual(
+    seen.map(({ state }) => state),
+    ["disposed"],
+  );
+  for (const call of [
+    () => model.sync(),
+    () => model.subscribe(() => {}),
+    () => model.mutate({}),
+    () => model.pause(),
+    () => model.resume(),
+    () => model.waitFor(),
+  ]) {
     assert.throws(call, { code: "disposed" });
   }
   rig.stream.insert(5, 2);
@@ -531,7 +701,9 @@ test("waitFor: ready, a position, a condition; limits and signals end it", async
   model.waitFor(({ data }) => data?.length === 1).then(() => done.push("condition"));
   const late = assert.rejects(model.waitFor(id(99), { timeout: 500 }), { code: "timeout" });
   const controller = new AbortController();
-  const cancelled = assert.rejects(model.waitFor(id(99), { signal: controller.signal }), { code: "cancelled" });
+  const cancelled = assert.rejects(model.waitFor(id(99), { signal: controller.signal }), {
+    code: "cancelled",
+  });
   controller.abort();
   await cancelled;
   await rig.connected();
@@ -563,4 +735,76 @@ test("an idle model disposes itself; a new subscriber keeps it", async () => {
   stop();
   await pass(1500);
   assert.equal(other.state, "disposed");
+});
+
+test("a loss while the state is fetched: a state from before the loss is not enough", async () => {
+  const rig = new Rig();
+  const { model } = await rig.ready();
+  const answers = [];
+  const ask = () => new Promise((resolve) => answers.push(resolve));
+  rig.snapshots = [ask, ask];
+  const synced = model.sync();
+  rig.stream.insert(3, 3);
+  rig.stream.frame({
+    type: "resync",
+    channel: "todos:acme",
+    reason: "slow_consumer",
+    cursor: id(9),
+  });
+  await pass(600);
+  answers[1]({ cursor: id(5), documents: [] });
+  await pass(30);
+  assert.deepEqual([rig.streams.length, rig.stream.request.since], [2, id(5)]);
+  rig.stream.ready();
+  rig.stream.insert(7, 7);
+  await rig.stream.live(id(9));
+  await synced;
+  assert.deepEqual(
+    model.data.map(({ _id }) => _id),
+    [7],
+  );
+});
+
+test("a heartbeat while the state is fetched is no promise about what is applied", async () => {
+  const rig = new Rig();
+  const { model } = await rig.ready();
+  let answer;
+  rig.snapshots = [() => new Promise((resolve) => (answer = resolve))];
+  const write = model.mutate({ document: { _id: 1 } }, () => ({ operationTime: { t: 5, i: 1 } }));
+  model.sync();
+  rig.stream.insert(5, 1);
+  rig.stream.frame({ type: "heartbeat", cursor: id(9) });
+  await settle();
+  assert.deepEqual([write.status, model.confirmed], ["acknowledged", []]);
+  answer({ cursor: id(4), documents: [] });
+  await settle();
+  rig.stream.frame({ type: "heartbeat", cursor: id(10) });
+  assert.deepEqual([write.status, model.confirmed], ["confirmed", [{ _id: 1 }]]);
+});
+
+test("a replay that is lost after a good sync counts as a failed attempt", async () => {
+  const rig = new Rig();
+  let calls = 0;
+  const model = rig.model({
+    ...letters,
+    retry: fixed(10, 3),
+    sync: () => {
+      calls += 1;
+      return { data: "0", cursor: id(calls) };
+    },
+  });
+  const ready = model.sync();
+  for (let n = 0; n < 3; n++) {
+    await pass(50);
+    assert.equal(calls, n + 1);
+    rig.stream.frame({
+      type: "resync",
+      channel: "todos:acme",
+      reason: "history_lost",
+      cursor: id(99),
+    });
+  }
+  await pass(50);
+  await assert.rejects(ready, (error) => error instanceof SyncError && error.attempts === 3);
+  assert.deepEqual([calls, model.state], [3, "errored"]);
 });

@@ -30,13 +30,21 @@ function outcome(promise) {
   return seen;
 }
 
-const write = (model, data, send, options) => model.mutate({ name: "letter", data, mutationId: `m${data}` }, send, options);
+const write = (model, data, send, options) =>
+  model.mutate({ name: "letter", data, mutationId: `m${data}` }, send, options);
 
 test("a write shows at once, in data but not in confirmed; several in the order of their calls", async () => {
   const { model, told } = await text();
   for (const data of ["1", "2", "3"]) write(model, data);
   assert.deepEqual([model.data, model.confirmed], ["0123", "0"]);
-  assert.deepEqual(model.pending.map(({ mutationId, status }) => [mutationId, status]), [["m1", "pending"], ["m2", "pending"], ["m3", "pending"]]);
+  assert.deepEqual(
+    model.pending.map(({ mutationId, status }) => [mutationId, status]),
+    [
+      ["m1", "pending"],
+      ["m2", "pending"],
+      ["m3", "pending"],
+    ],
+  );
   await settle();
   assert.deepEqual(told, ["0123"]);
 });
@@ -46,7 +54,10 @@ test("ids are made where none is given; bad ones and those in use are refused", 
   const one = model.mutate({ data: "1" });
   assert.match(one.mutationId, /^[0-9a-f-]{32,36}$/);
   for (const mutationId of [one.mutationId, "", 7, "x".repeat(257)]) {
-    assert.throws(() => model.mutate({ data: "2", mutationId }), (error) => error instanceof BridgeError && error.code === "invalid_argument");
+    assert.throws(
+      () => model.mutate({ data: "2", mutationId }),
+      (error) => error instanceof BridgeError && error.code === "invalid_argument",
+    );
   }
   assert.throws(() => model.mutate(null), { code: "invalid_argument" });
   assert.equal(model.data, "01");
@@ -59,7 +70,10 @@ test("its message confirms it: the data of the message counts, the others are la
   const confirmed = outcome(one.confirmed);
   rig.stream.frame(letter(5, "ONE", { mutationId: "m1" }));
   await settle();
-  assert.deepEqual([model.confirmed, model.data, confirmed.state, one.status], ["0ONE", "0ONE2", "kept", "confirmed"]);
+  assert.deepEqual(
+    [model.confirmed, model.data, confirmed.state, one.status],
+    ["0ONE", "0ONE2", "kept", "confirmed"],
+  );
   assert.equal(model.pending.length, 1);
 });
 
@@ -93,7 +107,10 @@ test("a message that rejects: not merged, rolled back, told, with its reason", a
   await settle();
   assert.deepEqual([model.confirmed, model.data, told], ["0", "0", ["01", "0"]]);
   assert.ok(confirmed.error instanceof MutationError);
-  assert.deepEqual([confirmed.code, confirmed.error.mutationId, confirmed.error.reason], ["rejected", "m1", { why: "no money" }]);
+  assert.deepEqual(
+    [confirmed.code, confirmed.error.mutationId, confirmed.error.reason],
+    ["rejected", "m1", { why: "no money" }],
+  );
 });
 
 test("cancel rolls back at once and rebases the others; after the end it changes nothing", async () => {
@@ -113,17 +130,24 @@ test("cancel rolls back at once and rebases the others; after the end it changes
 test("send gets the id and a signal; what it gives is sent; that it throws rolls back", async () => {
   const { model } = await text();
   let context;
-  const one = write(model, "1", (given) => { context = given; return "answer"; });
+  const one = write(model, "1", (given) => {
+    context = given;
+    return "answer";
+  });
   assert.equal(await one.sent, "answer");
   assert.equal(context.mutationId, "m1");
   assert.equal(one.status, "acknowledged");
   const cause = new Error("refused");
-  const two = write(model, "2", () => { throw cause; });
+  const two = write(model, "2", () => {
+    throw cause;
+  });
   const confirmed = outcome(two.confirmed);
   await assert.rejects(two.sent, cause);
   await settle();
   assert.deepEqual([model.data, confirmed.code, confirmed.error.cause], ["01", "rejected", cause]);
-  const three = write(model, "3", async () => { throw cause; });
+  const three = write(model, "3", async () => {
+    throw cause;
+  });
   assert.equal(model.data, "013");
   await settle();
   assert.deepEqual([model.data, three.status], ["01", "rejected"]);
@@ -142,7 +166,10 @@ test("an HTTP answer without success rolls back", async () => {
 test("cancel aborts what is being sent", async () => {
   const { model } = await text();
   let signal;
-  const one = write(model, "1", (context) => { ({ signal } = context); return new Promise(() => {}); });
+  const one = write(model, "1", (context) => {
+    ({ signal } = context);
+    return new Promise(() => {});
+  });
   one.cancel();
   assert.equal(signal.aborted, true);
 });
@@ -152,7 +179,9 @@ test("nothing that is not waited for is an unhandled rejection", async () => {
   const note = (error) => unhandled.push(error);
   process.on("unhandledRejection", note);
   const { rig, model } = await text();
-  write(model, "1", () => { throw new Error("x"); });
+  write(model, "1", () => {
+    throw new Error("x");
+  });
   write(model, "2", async () => new Response("", { status: 500 }));
   write(model, "3").cancel();
   write(model, "4");
@@ -169,8 +198,15 @@ test("confirmed by its position: a message, a heartbeat, live or a state that ha
   const reach = {
     message: async (rig) => rig.stream.frame(letter(10, "x")),
     heartbeat: async (rig) => rig.stream.frame({ type: "heartbeat", cursor: id(10) }),
-    live: async (rig) => { await rig.stream.cut(); await pass(130); await rig.stream.live(id(10)); },
-    state: async (rig, model) => { model.sync(); await rig.connected(id(8)); },
+    live: async (rig) => {
+      await rig.stream.cut();
+      await pass(130);
+      await rig.stream.live(id(10));
+    },
+    state: async (rig, model) => {
+      model.sync();
+      await rig.connected(id(8));
+    },
   };
   for (const [how, go] of Object.entries(reach)) {
     let cursor = id(1);
@@ -191,7 +227,12 @@ test("confirmed by its position: a message, a heartbeat, live or a state that ha
 test("positions are found in the answer, or by a function; one that is reached already confirms at once", async () => {
   const { rig, model } = await text();
   rig.stream.frame({ type: "heartbeat", cursor: id(8) });
-  for (const [answer, options] of [[{ position: at(7) }], [{ position: id(7) }], [{ operationTime: "0000000700000001" }], [{ deep: at(7) }, { position: ({ deep }) => deep }]]) {
+  for (const [answer, options] of [
+    [{ position: at(7) }],
+    [{ position: id(7) }],
+    [{ operationTime: "0000000700000001" }],
+    [{ deep: at(7) }, { position: ({ deep }) => deep }],
+  ]) {
     const one = model.mutate({ data: "1" }, () => answer, options);
     await one.sent;
     assert.equal(one.status, "confirmed");
@@ -213,13 +254,21 @@ test("a state confirms the writes that it says it contains, in the same telling"
   await rig.connected(id(6));
   await synced;
   assert.deepEqual([one.status, model.data], ["confirmed", "012"]);
-  assert.ok(told.every((data) => data === "012"), told.join());
+  assert.ok(
+    told.every((data) => data === "012"),
+    told.join(),
+  );
 });
 
 test("sync is told which writes wait; they survive it and are laid over the new state", async () => {
   let asked;
   let data = "0";
-  const { rig, model } = await text({ sync: ({ pending }) => { asked = pending; return { data, cursor: id(1) }; } });
+  const { rig, model } = await text({
+    sync: ({ pending }) => {
+      asked = pending;
+      return { data, cursor: id(1) };
+    },
+  });
   write(model, "1");
   data = "fresh";
   const synced = model.sync();
@@ -255,7 +304,12 @@ test("options beat the model's spec, which beats 30 seconds", async () => {
 
 test("acknowledged but never seen: never rolled back; the state is fetched, and it is in there", async () => {
   const reasons = [];
-  const { rig, model, told } = await text({ sync: ({ reason }) => { reasons.push(reason); return { data: reasons.length > 1 ? "01" : "0", cursor: id(1) }; } });
+  const { rig, model, told } = await text({
+    sync: ({ reason }) => {
+      reasons.push(reason);
+      return { data: reasons.length > 1 ? "01" : "0", cursor: id(1) };
+    },
+  });
   const one = write(model, "1", () => "done");
   await pass(31_000, 1000);
   await rig.connected();
@@ -279,17 +333,29 @@ test("a change that does not fit is a conflict: nothing is sent, the others stay
   const rig = new Rig();
   const { model } = await rig.ready([{ _id: 1, n: 1 }]);
   let sends = 0;
-  const lost = model.mutate({ key: 9, update: (one) => one }, () => { sends += 1; });
-  const fits = model.mutate({ key: 1, update: (one) => ({ ...one, n: 2 }) }, () => { sends += 1; });
+  const lost = model.mutate({ key: 9, update: (one) => one }, () => {
+    sends += 1;
+  });
+  const fits = model.mutate({ key: 1, update: (one) => ({ ...one, n: 2 }) }, () => {
+    sends += 1;
+  });
   const confirmed = outcome(lost.confirmed);
   await settle();
-  assert.deepEqual([lost.status, confirmed.code, fits.status, sends, model.state], ["conflict", "conflict", "acknowledged", 1, "ready"]);
+  assert.deepEqual(
+    [lost.status, confirmed.code, fits.status, sends, model.state],
+    ["conflict", "conflict", "acknowledged", 1, "ready"],
+  );
   await assert.rejects(lost.sent, { code: "conflict" });
   assert.deepEqual(model.data, [{ _id: 1, n: 2 }]);
 });
 
 test("a merge function that throws for a write says so as the cause; no resync", async () => {
-  const { rig, model } = await text({ merge: (state, { data }) => { if (data === "x") throw new Error("bad"); return state + data; } });
+  const { rig, model } = await text({
+    merge: (state, { data }) => {
+      if (data === "x") throw new Error("bad");
+      return state + data;
+    },
+  });
   write(model, "1");
   const bad = write(model, "x");
   const confirmed = outcome(bad.confirmed);
@@ -306,14 +372,22 @@ test("a write that does not fit any more is dropped alone", async () => {
   const confirmed = outcome(gone.confirmed);
   rig.stream.tell(5, { op: "delete", key: 1 });
   await settle();
-  assert.deepEqual([confirmed.code, stays.status, model.data], ["conflict", "pending", [{ _id: 2, mine: true }]]);
+  assert.deepEqual(
+    [confirmed.code, stays.status, model.data],
+    ["conflict", "pending", [{ _id: 2, mine: true }]],
+  );
 });
 
 test("serial: one by one, waiting for sent and not for confirmed; a failure does not block", async () => {
   const { model } = await text();
   const order = [];
   const answers = {};
-  const send = (name) => () => { order.push(name); return new Promise((resolve, reject) => { answers[name] = { resolve, reject }; }); };
+  const send = (name) => () => {
+    order.push(name);
+    return new Promise((resolve, reject) => {
+      answers[name] = { resolve, reject };
+    });
+  };
   const one = write(model, "1", send("1"), { serial: "s" });
   write(model, "2", send("2"), { serial: "s" });
   const three = write(model, "3", send("3"), { serial: "s" });
@@ -333,7 +407,14 @@ test("a write in a queue that is cancelled is never sent", async () => {
   const { model } = await text();
   let sends = 0;
   write(model, "1", () => new Promise((resolve) => setTimeout(resolve, 50)), { serial: "s" });
-  write(model, "2", () => { sends += 1; }, { serial: "s" }).cancel();
+  write(
+    model,
+    "2",
+    () => {
+      sends += 1;
+    },
+    { serial: "s" },
+  ).cancel();
   await pass(100);
   assert.equal(sends, 0);
 });

@@ -9,11 +9,17 @@ import { applyDelta } from "../../bridge/client/delta.js";
 import { PatchError, applyPatch } from "../../bridge/client/index.js";
 
 const require = createRequire(import.meta.url);
-const { vectors } = JSON.parse(readFileSync(new URL("../vectors/updates.json", import.meta.url), "utf8"));
-const hasProto = (vector) => JSON.stringify([vector.delta, vector.patch]).includes('"__proto__"') || JSON.stringify(vector.patch)?.includes("/__proto__");
+const { vectors } = JSON.parse(
+  readFileSync(new URL("../vectors/updates.json", import.meta.url), "utf8"),
+);
+const hasProto = (vector) =>
+  JSON.stringify([vector.delta, vector.patch]).includes('"__proto__"') ||
+  JSON.stringify(vector.patch)?.includes("/__proto__");
 
 for (const file of ["tests", "spec_tests"]) {
-  const cases = require(`json-patch-test-suite/${file}.json`).filter((one) => !one.disabled && one.patch);
+  const cases = require(`json-patch-test-suite/${file}.json`).filter(
+    (one) => !one.disabled && one.patch,
+  );
   test(`json-patch-tests, ${file}.json: all ${cases.length}`, () => {
     assert.ok(cases.length > 15);
     for (const { comment, doc, patch, expected, error } of cases) {
@@ -34,8 +40,10 @@ test("every vector's patch and delta gives the document after, and leaves the on
   let told = 0;
   for (const vector of vectors.filter((one) => !hasProto(one))) {
     const before = structuredClone(vector.before);
-    if (vector.patch) assert.deepEqual(applyPatch(vector.before, vector.patch), vector.after, vector.name);
-    if (vector.delta) assert.deepEqual(applyDelta(vector.before, vector.delta), vector.after, vector.name);
+    if (vector.patch)
+      assert.deepEqual(applyPatch(vector.before, vector.patch), vector.after, vector.name);
+    if (vector.delta)
+      assert.deepEqual(applyDelta(vector.before, vector.delta), vector.after, vector.name);
     assert.deepEqual(vector.before, before, vector.name);
     told += vector.delta ? 1 : 0;
   }
@@ -49,7 +57,10 @@ test("a patch is applied as a whole or not at all", () => {
     { op: "replace", path: "/b", value: 2 },
     { op: "test", path: "/b", value: 3 },
   ];
-  assert.throws(() => applyPatch(document, patch), (error) => error instanceof PatchError && error.index === 2);
+  assert.throws(
+    () => applyPatch(document, patch),
+    (error) => error instanceof PatchError && error.index === 2,
+  );
   assert.deepEqual(document, { a: [1], b: 1 });
 });
 
@@ -87,7 +98,10 @@ for (const path of ["/__proto__/polluted", "/a/__proto__/polluted", "/a/__proto_
   for (const op of ["add", "replace", "remove", "test", "move", "copy"]) {
     test(`${op} ${path} is refused`, () => {
       const document = JSON.parse('{"a":{"__proto__":{"x":1}},"__proto__":{"x":1},"from":1}');
-      assert.throws(() => applyPatch(document, [{ op, path, from: "/from", value: 1 }]), PatchError);
+      assert.throws(
+        () => applyPatch(document, [{ op, path, from: "/from", value: 1 }]),
+        PatchError,
+      );
       assert.equal({}.polluted, undefined);
     });
   }
@@ -95,7 +109,10 @@ for (const path of ["/__proto__/polluted", "/a/__proto__/polluted", "/a/__proto_
 
 test("moving or copying from __proto__ is refused", () => {
   for (const op of ["move", "copy"]) {
-    assert.throws(() => applyPatch({ a: {} }, [{ op, from: "/a/__proto__", path: "/b" }]), PatchError);
+    assert.throws(
+      () => applyPatch({ a: {} }, [{ op, from: "/a/__proto__", path: "/b" }]),
+      PatchError,
+    );
   }
 });
 
@@ -107,18 +124,39 @@ test("members of the prototype are no members of the document", () => {
 });
 
 test("bad pointers and operations are refused", () => {
-  for (const operation of [null, 1, {}, { op: "add", path: "a", value: 1 }, { op: "add", path: "/a~2", value: 1 }, { op: "add", path: "/a~", value: 1 }, { op: "add", path: "/l/01", value: 1 }, { op: "remove", path: "" }, { op: "move", from: "", path: "/a" }]) {
+  for (const operation of [
+    null,
+    1,
+    {},
+    { op: "add", path: "a", value: 1 },
+    { op: "add", path: "/a~2", value: 1 },
+    { op: "add", path: "/a~", value: 1 },
+    { op: "add", path: "/l/01", value: 1 },
+    { op: "remove", path: "" },
+    { op: "move", from: "", path: "/a" },
+  ]) {
     assert.throws(() => applyPatch({ l: [1] }, [operation]), PatchError, JSON.stringify(operation));
   }
   assert.throws(() => applyPatch({}, { op: "add" }), PatchError);
 });
 
 test("a delta truncates, then unsets, then sets; beyond the end it pads with null", () => {
-  const before = Object.freeze({ l: Object.freeze([1, 2, 3]), o: Object.freeze({ x: 1, 1: 1 }), keep: {} });
+  const before = Object.freeze({
+    l: Object.freeze([1, 2, 3]),
+    o: Object.freeze({ x: 1, 1: 1 }),
+    keep: {},
+  });
   const after = applyDelta(before, {
     truncate: [[["l"], 2]],
-    unset: [["l", "0"], ["o", "x"], ["o", "gone"]],
-    set: [[["l", "4"], 5], [["o", "1"], 2]],
+    unset: [
+      ["l", "0"],
+      ["o", "x"],
+      ["o", "gone"],
+    ],
+    set: [
+      [["l", "4"], 5],
+      [["o", "1"], 2],
+    ],
   });
   assert.deepEqual(after, { l: [null, 2, null, null, 5], o: { 1: 2 }, keep: {} });
   assert.equal(after.keep, before.keep);

@@ -26,7 +26,10 @@ async function drawn(component) {
 
 test("useModel starts the model, and renders with each change", async () => {
   const rig = new Rig();
-  rig.snapshot = { cursor: "1f3a9c02-0000000100000001000010", documents: [{ key: 1, document: { _id: 1 } }] };
+  rig.snapshot = {
+    cursor: "1f3a9c02-0000000100000001000010",
+    documents: [{ key: 1, document: { _id: 1 } }],
+  };
   const model = rig.model();
   const root = await drawn(function Count() {
     const { data, state } = useModel(model);
@@ -71,7 +74,9 @@ test("useMutation runs a write, counts what waits, and shows the last error", as
   const { model } = await rig.ready([{ _id: 1, n: 1 }]);
   let write;
   const root = await drawn(function Button() {
-    const { run, pending, error } = useMutation((n, send) => model.mutate({ key: 1, update: (one) => ({ ...one, n }) }, send));
+    const { run, pending, error } = useMutation((n, send) =>
+      model.mutate({ key: 1, update: (one) => ({ ...one, n }) }, send),
+    );
     write = run;
     return `${useModel(model).data[0].n} ${pending} ${error?.code}`;
   });
@@ -82,12 +87,20 @@ test("useMutation runs a write, counts what waits, and shows the last error", as
   assert.equal(root.toJSON(), "2 1 undefined");
   const { mutationId } = model.pending[0];
   await act(async () => {
-    rig.stream.tell(5, { op: "update", key: 1, mutationId, mode: "patch", patch: [{ op: "replace", path: "/n", value: 2 }] });
+    rig.stream.tell(5, {
+      op: "update",
+      key: 1,
+      mutationId,
+      mode: "patch",
+      patch: [{ op: "replace", path: "/n", value: 2 }],
+    });
     await settle();
   });
   assert.equal(root.toJSON(), "2 0 undefined");
   await act(async () => {
-    write(3, () => { throw new Error("no"); });
+    write(3, () => {
+      throw new Error("no");
+    });
     await settle();
   });
   assert.equal(root.toJSON(), "2 0 rejected");

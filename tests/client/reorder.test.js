@@ -12,7 +12,14 @@ afterEach(realTime);
 async function ready(options) {
   const rig = new Rig();
   let syncs = 0;
-  const model = rig.model({ ...letters, sync: () => { syncs += 1; return letters.sync(); }, buffer: reorder(options) });
+  const model = rig.model({
+    ...letters,
+    sync: () => {
+      syncs += 1;
+      return letters.sync();
+    },
+    buffer: reorder(options),
+  });
   model.sync();
   await rig.connected();
   const come = (...numbers) => numbers.forEach((n) => rig.stream.frame(letter(n, String(n))));
@@ -49,7 +56,11 @@ test("the same message again is dropped, in the window and after it", async () =
 });
 
 test("too late for its place: dropped, applied, or a reason to fetch the state", async () => {
-  for (const [late, data, syncs] of [["drop", "05", 1], ["apply", "053", 1], ["resync", "0", 2]]) {
+  for (const [late, data, syncs] of [
+    ["drop", "05", 1],
+    ["apply", "053", 1],
+    ["resync", "0", 2],
+  ]) {
     const { model, come, ...counted } = await ready({ window: 20, late });
     come(5);
     await pass(40);
@@ -60,7 +71,10 @@ test("too late for its place: dropped, applied, or a reason to fetch the state",
 });
 
 test("what the state contains never counts; an order of one's own decides", async () => {
-  const { model, come } = await ready({ window: 20, compare: (one, other) => other.data - one.data });
+  const { model, come } = await ready({
+    window: 20,
+    compare: (one, other) => other.data - one.data,
+  });
   come(1, 3, 5, 4);
   await pass(40);
   assert.equal(model.data, "0543");

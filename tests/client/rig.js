@@ -102,7 +102,9 @@ export class Rig {
         const answer = this.snapshots.length ? this.snapshots.shift() : this.snapshot;
         const given = typeof answer === "function" ? await answer(init) : answer;
         if (given instanceof Error) throw given;
-        return given instanceof Response ? given : Response.json({ channel: "todos:acme", ...given });
+        return given instanceof Response
+          ? given
+          : Response.json({ channel: "todos:acme", ...given });
       },
       ...options,
     });

@@ -9,13 +9,22 @@ import { SseParser } from "../../bridge/client/sse.js";
 
 function events(...pieces) {
   const got = [];
-  const parser = new SseParser({ event: (type, data) => got.push([type, data]), retry: (ms) => got.push(["retry", ms]) });
+  const parser = new SseParser({
+    event: (type, data) => got.push([type, data]),
+    retry: (ms) => got.push(["retry", ms]),
+  });
   for (const piece of pieces) parser.feed(piece);
   return got;
 }
 
-const TEXT = 'retry: 2143\n\nevent: ready\ndata: {"a":1}\n\n: comment\n\nid: x\ndata: one\ndata: two\n\ndata:x\n\nevent: empty\n\n';
-const EXPECTED = [["retry", 2143], ["ready", '{"a":1}'], ["message", "one\ntwo"], ["message", "x"]];
+const TEXT =
+  'retry: 2143\n\nevent: ready\ndata: {"a":1}\n\n: comment\n\nid: x\ndata: one\ndata: two\n\ndata:x\n\nevent: empty\n\n';
+const EXPECTED = [
+  ["retry", 2143],
+  ["ready", '{"a":1}'],
+  ["message", "one\ntwo"],
+  ["message", "x"],
+];
 
 test("events, comments, retry, several lines of data", () => {
   assert.deepEqual(events(TEXT), EXPECTED);
@@ -60,9 +69,18 @@ test("one cursor for several channels is the lowest of each watcher; a bare one 
 
 test("backoff waits at random below a bound that grows; fixed waits the same; both can end", () => {
   const wait = backoff({ initial: 100, max: 1000 });
-  for (const [attempt, bound] of [[1, 100], [2, 200], [4, 800], [5, 1000], [50, 1000]]) {
+  for (const [attempt, bound] of [
+    [1, 100],
+    [2, 200],
+    [4, 800],
+    [5, 1000],
+    [50, 1000],
+  ]) {
     const waits = Array.from({ length: 200 }, () => wait(attempt));
-    assert.ok(waits.every((ms) => ms >= 0 && ms <= bound), `attempt ${attempt}`);
+    assert.ok(
+      waits.every((ms) => ms >= 0 && ms <= bound),
+      `attempt ${attempt}`,
+    );
     assert.ok(Math.max(...waits) > bound / 2 && Math.min(...waits) < bound / 2);
   }
   assert.deepEqual([1, 2, 3].map(fixed(7, 3)), [7, 7, null]);

@@ -40,7 +40,13 @@ class FakeSocket {
 
 const ready = (ref, ...channels) => ({ type: "ready", ref, session: "s", heartbeat: 15, channels });
 const live = (ref, cursor) => ({ type: "live", ref, cursor });
-const gone = (n, channel, tag) => ({ type: "change", id: id(n, tag), channel, op: "delete", key: n });
+const gone = (n, channel, tag) => ({
+  type: "change",
+  id: id(n, tag),
+  channel,
+  op: "delete",
+  key: n,
+});
 
 function sockets(options = {}) {
   FakeSocket.all = [];
@@ -50,12 +56,16 @@ function sockets(options = {}) {
 
 function follow(rig, channel, since) {
   const told = [];
-  const subscription = rig.bridge.subscribe(channel, {
-    messages: (messages) => told.push(...messages.map(({ key }) => key)),
-    live: () => told.push("live"),
-    resync: (reason) => told.push(reason),
-    error: (error) => told.push(error),
-  }, { since });
+  const subscription = rig.bridge.subscribe(
+    channel,
+    {
+      messages: (messages) => told.push(...messages.map(({ key }) => key)),
+      live: () => told.push("live"),
+      resync: (reason) => told.push(reason),
+      error: (error) => told.push(error),
+    },
+    { since },
+  );
   return { told, subscription };
 }
 
@@ -66,7 +76,10 @@ test("WebSocket: the token goes first, then one subscribe with each channel's ow
   await pass(30);
   socket().onopen();
   assert.equal(socket().url, "wss://bridge.test/ws");
-  assert.deepEqual(socket().frames, [{ type: "auth", token: "T" }, { type: "subscribe", ref: 1, channels: [{ channel: "a", since: id(3) }, "b"] }]);
+  assert.deepEqual(socket().frames, [
+    { type: "auth", token: "T" },
+    { type: "subscribe", ref: 1, channels: [{ channel: "a", since: id(3) }, "b"] },
+  ]);
 });
 
 test("WebSocket: channels come and go while the socket stays open; each resumes from its own cursor", async () => {
@@ -79,9 +92,18 @@ test("WebSocket: channels come and go while the socket stays open; each resumes 
   const b = follow(rig, "b", id(2, OTHER));
   a.subscription.close();
   await pass(30);
-  assert.deepEqual(socket().frames, [{ type: "unsubscribe", ref: 2, channels: ["a"] }, { type: "subscribe", ref: 3, channels: [{ channel: "b", since: id(2, OTHER) }] }]);
+  assert.deepEqual(socket().frames, [
+    { type: "unsubscribe", ref: 2, channels: ["a"] },
+    { type: "subscribe", ref: 3, channels: [{ channel: "b", since: id(2, OTHER) }] },
+  ]);
   await socket().say(ready(3, "b"), gone(3, "b", OTHER), live(3, id(4, OTHER)));
-  assert.deepEqual([a.told, b.told], [["live", 5], [3, "live"]]);
+  assert.deepEqual(
+    [a.told, b.told],
+    [
+      ["live", 5],
+      [3, "live"],
+    ],
+  );
   assert.equal(FakeSocket.all.length, 1);
   await socket().end(4000);
   await pass(110);
@@ -103,10 +125,21 @@ test("WebSocket: frames of a subscription that was given up do not count for the
   rig.snapshot = { cursor: id(3), documents: [] };
   const synced = model.sync();
   await pass(30);
-  const insert = (n) => ({ type: "change", id: id(n), channel: "todos:acme", op: "insert", key: n, mode: "full", document: { _id: n } });
+  const insert = (n) => ({
+    type: "change",
+    id: id(n),
+    channel: "todos:acme",
+    op: "insert",
+    key: n,
+    mode: "full",
+    document: { _id: n },
+  });
   await socket().say(insert(9), ready(3, "todos:acme"), insert(4), insert(9), live(3, id(9)));
   await synced;
-  assert.deepEqual(model.data.map(({ _id }) => _id), [4, 9]);
+  assert.deepEqual(
+    model.data.map(({ _id }) => _id),
+    [4, 9],
+  );
 });
 
 test("WebSocket: a refused request of several is asked again one by one; only the bad one fails", async () => {
@@ -116,9 +149,25 @@ test("WebSocket: a refused request of several is asked again one by one; only th
   await pass(30);
   socket().onopen();
   socket().frames;
-  await socket().say({ type: "error", ref: 1, code: "forbidden", detail: "channel 'bad' may not be read" });
-  assert.deepEqual(socket().frames.map(({ ref, channels }) => [ref, channels[0].channel]), [[2, "good"], [3, "bad"]]);
-  await socket().say(ready(2, "good"), live(2, id(1)), { type: "error", ref: 3, code: "forbidden", detail: "no" });
+  await socket().say({
+    type: "error",
+    ref: 1,
+    code: "forbidden",
+    detail: "channel 'bad' may not be read",
+  });
+  assert.deepEqual(
+    socket().frames.map(({ ref, channels }) => [ref, channels[0].channel]),
+    [
+      [2, "good"],
+      [3, "bad"],
+    ],
+  );
+  await socket().say(ready(2, "good"), live(2, id(1)), {
+    type: "error",
+    ref: 3,
+    code: "forbidden",
+    detail: "no",
+  });
   assert.deepEqual(good.told, ["live"]);
   assert.ok(bad.told[0] instanceof AuthError);
   assert.equal(rig.bridge.status.state, "open");
@@ -129,12 +178,25 @@ test("WebSocket: what a token does not cover any more is told for its channels",
   const { told } = follow(rig, "a", id(1));
   await pass(30);
   socket().onopen();
-  await socket().say(ready(1, "a"), live(1, id(1)), { type: "error", code: "forbidden", detail: "not any more", channels: ["a"] });
+  await socket().say(ready(1, "a"), live(1, id(1)), {
+    type: "error",
+    code: "forbidden",
+    detail: "not any more",
+    channels: ["a"],
+  });
   assert.ok(told.at(-1) instanceof AuthError);
 });
 
 test("WebSocket: close codes: back for 4000 to 4499, with another token for 4501, not for 4500 and 4503", async () => {
-  for (const [code, state, error] of [[4000, "open"], [4008, "open"], [1006, "open"], [4001, "open"], [4500, "errored", HttpError], [4501, "errored", AuthError], [4503, "errored", AuthError]]) {
+  for (const [code, state, error] of [
+    [4000, "open"],
+    [4008, "open"],
+    [1006, "open"],
+    [4001, "open"],
+    [4500, "errored", HttpError],
+    [4501, "errored", AuthError],
+    [4503, "errored", AuthError],
+  ]) {
     const { rig, socket } = sockets();
     const { told } = follow(rig, "a", id(1));
     await pass(30);
@@ -164,7 +226,10 @@ test("WebSocket: a token that is refused is replaced once", async () => {
 });
 
 test("WebSocket: what will pass, and a frame that is no JSON, end the socket; it is opened again", async () => {
-  for (const bad of [{ type: "error", ref: 1, code: "unavailable", detail: "starting" }, undefined]) {
+  for (const bad of [
+    { type: "error", ref: 1, code: "unavailable", detail: "starting" },
+    undefined,
+  ]) {
     const { rig, socket } = sockets();
     follow(rig, "a", id(1));
     await pass(30);
@@ -222,12 +287,18 @@ test("EventSource: always opened by us, with an explicit cursor", async () => {
 });
 
 test("EventSource: a token becomes a ticket; the token itself where there are none", async () => {
-  for (const [answer, expected] of [[Response.json({ ticket: "tick", expiresIn: 60 }), "tick"], [problem(404, "bad_request"), "T"]]) {
+  for (const [answer, expected] of [
+    [Response.json({ ticket: "tick", expiresIn: 60 }), "tick"],
+    [problem(404, "bad_request"), "T"],
+  ]) {
     const { rig, source } = sources({ token: "T" });
     rig.snapshots = [answer];
     follow(rig, "a");
     await pass(30);
-    assert.deepEqual([rig.asked[0].url, rig.asked[0].method, rig.asked[0].headers.Authorization], ["https://bridge.test/tickets", "POST", "Bearer T"]);
+    assert.deepEqual(
+      [rig.asked[0].url, rig.asked[0].method, rig.asked[0].headers.Authorization],
+      ["https://bridge.test/tickets", "POST", "Bearer T"],
+    );
     assert.equal(source().url, `https://bridge.test/sse?channel=a&access_token=${expected}`);
   }
 });

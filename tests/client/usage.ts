@@ -1,6 +1,12 @@
 // How the client looks from TypeScript; it is compiled by `make check`, and never run.
 
-import { collection, connect, document, type Model, type Mutation } from "../../bridge/client/index.js";
+import {
+  collection,
+  connect,
+  document,
+  type Model,
+  type Mutation,
+} from "../../bridge/client/index.js";
 import { useModel, useMutation } from "../../bridge/client/react.js";
 import { reorder } from "../../bridge/client/reorder.js";
 
@@ -41,7 +47,9 @@ export const write: Mutation<Response> = todos.mutate(
 export function View(): string {
   const open = useModel(todos, ({ data }) => data?.filter(({ done }) => !done).length ?? 0);
   const { state } = useModel(todos);
-  const { run, pending } = useMutation((key: string) => todos.mutate({ key, op: "delete" }, () => 1));
+  const { run, pending } = useMutation((key: string) =>
+    todos.mutate({ key, op: "delete" }, () => 1),
+  );
   run("1").confirmed.catch(() => {});
   return `${open} ${state} ${pending}`;
 }

@@ -1,4 +1,4 @@
-"""The demo's page and its two helpers, over HTTP."""
+"""The demo's page over HTTP."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,26 +7,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from bridge.demo.app import PAGE, routes
+from bridge.demo.app import PAGE, page_routes
 
 Client = TestClient[web.Request, web.Application]
 
-SINCE = "6b04750800000012"
-
 
 @pytest.fixture
-def dropped() -> list[str]:
-    return []
-
-
-@pytest.fixture
-async def client(dropped: list[str]) -> AsyncIterator[Client]:
-    def drop(session: str) -> bool:
-        dropped.append(session)
-        return session == "known"
-
+async def client() -> AsyncIterator[Client]:
     application = web.Application()
-    application.add_routes(routes(since=SINCE, drop=drop))
+    application.add_routes(page_routes())
     async with TestClient(TestServer(application)) as running:
         yield running
 
@@ -55,29 +44,14 @@ async def test_the_page_is_served_under_a_policy_that_allows_only_this_origin(
     [("app.js", "text/javascript"), ("style.css", "text/css"), ("icon.svg", "image/svg+xml")],
 )
 async def test_its_assets_carry_their_types(client: Client, name: str, kind: str) -> None:
-    answer = await client.get(f"/demo/{name}")
+    answer = await client.get(f"/demo/page/{name}")
     assert (answer.status, answer.content_type) == (200, kind)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.mark.parametrize("name", ["none.js", "..%2Fapp.py", "%2e%2e%2fmongod.py", "index"])
 async def test_nothing_but_its_files_is_served(client: Client, name: str) -> None:
-    assert (await client.get(f"/demo/{name}")).status == 404
-
-
-async def test_the_start_is_the_cluster_time_before_the_first_order(client: Client) -> None:
-    answer = await client.get("/demo/start")
-    assert await answer.json() == {"since": SINCE}
-    assert answer.headers["Cache-Control"] == "no-store"
-
-
-@pytest.mark.parametrize(("session", "status"), [("known", 204), ("other", 404), ("", 404)])
-async def test_the_plug_of_a_session_can_be_pulled(
-    client: Client, dropped: list[str], session: str, status: int
-) -> None:
-    answer = await client.post("/demo/drop", params={"session": session})
-    assert answer.status == status
-    assert dropped == [session]
+    assert (await client.get(f"/demo/page/{name}")).status == 404
 
 
 @pytest.mark.parametrize("file", sorted(PAGE.glob("*.*")), ids=lambda file: file.name)
@@ -90,7 +64,7 @@ def test_the_page_asks_nobody_else_for_anything(file: Path) -> None:
 
 def test_the_page_has_no_inline_script_or_style() -> None:
     page = text_of("index.html")
-    assert page.count("<script") == page.count('<script type="module" src="demo/')
+    assert page.count("<script") == page.count('<script type="module" src="demo/page/')
     assert "<style" not in page
     assert " style=" not in page
     assert " on" + "click=" not in page

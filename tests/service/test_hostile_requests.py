@@ -56,7 +56,9 @@ CHANNEL = st.sampled_from([b"orders:a", b"todos%3Aacme"]) | parameter("channel")
     lambda each: each.partition(b"=")[2]
 )
 PATH = st.one_of(
-    st.sampled_from([b"/sse", b"/tickets", b"/channels/orders:a/history", b"/channels//history"]),
+    st.sampled_from(
+        [b"/sse", b"/ws", b"/tickets", b"/channels/orders:a/history", b"/channels//history"]
+    ),
     st.builds(lambda name: b"/channels/%b/history" % name, CHANNEL),
     st.builds(lambda name: b"/channels/%b/snapshot" % name, CHANNEL),
     VISIBLE.map(lambda text: b"/" + text),

@@ -12,6 +12,7 @@ import pytest
 
 from tests.fakes import insert, start_of
 from tests.rig import NOW, PATIENT, TODOS, Rig, eventually, opened
+from tests.socket_client import connected as websocket
 
 SSE = b"GET /sse?channel=todos:acme HTTP/1.1\r\nHost: x\r\n"
 NOTHING = b"GET /nothing HTTP/1.1\r\nHost: x\r\n"
@@ -188,6 +189,15 @@ async def test_who_sends_on_and_on_while_it_is_served_is_cut(rig: Rig) -> None:
         await client.closed()
     assert rig.cuts == ["too_large"]
     await eventually(lambda: not rig.connections.open)
+
+
+async def test_a_websocket_may_send_as_much_as_it_likes_in_its_own_limits(rig: Rig) -> None:
+    async with websocket(rig.url) as client:
+        for number in range(6000):
+            await client.send("ping", ref=number)
+        await client.until("pong", 6000)
+    assert [frame["ref"] for frame in client.of("pong")] == [*range(6000)]
+    assert rig.cuts == []
 
 
 async def test_some_requests_sent_ahead_are_answered_in_order(rig: Rig) -> None:

@@ -1,96 +1,172 @@
-// The orders as columns of cards: one per shop, in it one group per state.
+// One board: what is on it, what happens there, and writes that show before they are saved.
 
-import { Card, STATES, euros } from "./card.js";
-import { element } from "./element.js";
+import { MutationError, collection } from "../../client/index.js";
+import { Refused } from "./backend.js";
+import { newKey } from "./tasks.js";
 
-const still = matchMedia("(prefers-reduced-motion: reduce)");
+/** @typedef {import("./tasks.js").Task} Task */
+/** @typedef {import("./tasks.js").Spot} Spot */
+/** @typedef {import("./backend.js").Backend} Backend */
+/** @typedef {import("../../client/index.js").Bridge} Bridge */
+/** @typedef {import("../../client/index.js").Message} Message */
+/** @typedef {{ name: string, data: any }} Happening */
+/** @typedef {{ why: string, late: boolean }} Reason `late`: somebody else was first */
+
+/**
+ * @typedef {{
+ *   messages: (messages: readonly Message[], replay: boolean) => void,
+ *   live: () => void,
+ *   moved: (cursor: string) => void,
+ *   undone: (task: Task, reason: Reason) => void,
+ * }} Told
+ */
+
+const SHOWN = 30;
 
 export class Board {
-  #cards = new Map(); // key -> Card
-  #columns = new Map(); // channel -> column
+  #backend;
+  #me;
+  #told;
+  #changes;
+  #events;
+  /** @type {Map<string, { key: string, cancel: () => void, why: string, told: boolean }>} */
+  #writes = new Map();
 
-  constructor(root, shops) {
-    for (const [channel, title] of shops) this.#columns.set(channel, column(channel, title));
-    root.append(...[...this.#columns.values()].map(({ node }) => node));
+  /**
+   * @param {string} name
+   * @param {{ bridge: Bridge, backend: Backend, me: string, told: Told }} options
+   */
+  constructor(name, { bridge, backend, me, told }) {
+    this.name = name;
+    this.#backend = backend;
+    this.#me = me;
+    this.#told = told;
+    /** What is on the board: the bridge's snapshot, and then every change. */
+    this.tasks = bridge.model({
+      channel: `board:${name}`,
+      merge: /** @type {import("../../client/index.js").Merge<readonly Task[]>} */ (collection()),
+      confirm: isConfirmedBy,
+    });
+    /** What happened last, newest first: the back end's own state, and then every event. */
+    this.activity = bridge.model({
+      channel: `activity:${name}`,
+      sync: async ({ signal }) => {
+        const { events, position } = await backend.activity(name, signal);
+        return { data: /** @type {readonly Happening[]} */ (events), cursor: position };
+      },
+      merge: (events, { name: what = "", data }) =>
+        [{ name: what, data }, ...events].slice(0, SHOWN),
+    });
+    this.#changes = bridge.subscribe(`board:${name}`, {
+      messages: (messages, { replay }) => told.messages(messages, replay),
+      live: () => told.live(),
+      moved: () => told.moved(this.#changes.cursor ?? ""),
+    });
+    this.#events = bridge.subscribe(`activity:${name}`, {
+      messages: (messages, { replay }) => {
+        for (const message of messages) this.#takeBack(message);
+        told.messages(messages, replay);
+      },
+    });
   }
 
-  /** Shows these documents (key → { channel, document }) and no others. */
-  show(documents) {
-    const before = this.#places();
-    for (const [key, card] of this.#cards) {
-      if (documents.has(key)) continue;
-      card.node.remove();
-      this.#cards.delete(key);
+  /**
+   * @param {string} title
+   * @param {Spot} spot
+   */
+  add(title, spot) {
+    const task = { _id: newKey(), board: this.name, title, ...spot, by: this.#me, version: 1 };
+    const change = { op: /** @type {const} */ ("insert"), key: task._id, document: task };
+    this.#write(task, change, (mutationId) => this.#backend.add(task, mutationId));
+  }
+
+  /**
+   * @param {Task} task as it is seen
+   * @param {Partial<Task>} changes
+   */
+  change(task, changes) {
+    const update = (/** @type {Task} */ now) => {
+      if (now.version !== task.version) throw new Error(`${now.by || "Somebody"} was first`);
+      return { ...now, ...changes, by: this.#me, version: now.version + 1 };
+    };
+    this.#write(task, { key: task._id, update }, (id) => this.#backend.change(task, changes, id));
+  }
+
+  /** @param {Task} task as it is seen */
+  remove(task) {
+    const change = { op: /** @type {const} */ ("delete"), key: task._id };
+    this.#write(task, change, (mutationId) => this.#backend.remove(task, mutationId));
+  }
+
+  /** Whether a write with this id is this window's and on its way. @param {string} [id] */
+  wrote(id) {
+    return id !== undefined && this.#writes.has(id);
+  }
+
+  close() {
+    this.#changes.close();
+    this.#events.close();
+    this.tasks.dispose();
+    this.activity.dispose();
+  }
+
+  /**
+   * @param {Task} task
+   * @param {import("../../client/index.js").Change} change
+   * @param {(mutationId: string) => Promise<{ position?: string }>} send
+   */
+  #write(task, change, send) {
+    const mutation = this.tasks.mutate(change, ({ mutationId }) => send(mutationId), {
+      serial: task._id,
+      position: ({ position }) => position,
+    });
+    const id = mutation.mutationId;
+    const write = { key: task._id, cancel: mutation.cancel, why: "", told: false };
+    this.#writes.set(id, write);
+    mutation.confirmed
+      .catch((/** @type {MutationError} */ error) => {
+        if (error.code === "disposed" || write.told) return;
+        this.#told.undone(task, write.why ? { why: write.why, late: false } : reasonOf(error));
+        this.#undo(task._id);
+      })
+      .finally(() => this.#writes.delete(id));
+  }
+
+  /** Writes that built on one that failed go with it. @param {string} key */
+  #undo(key) {
+    for (const write of this.#writes.values()) {
+      if (write.key !== key) continue;
+      write.told = true;
+      write.cancel();
     }
-    for (const [key, { channel, document }] of documents) this.#put(key, channel, document);
-    for (const one of this.#columns.values()) sum(one, documents);
-    this.#glide(before);
   }
 
-  #put(key, channel, document) {
-    if (!this.#cards.has(key)) this.#cards.set(key, new Card(key));
-    const card = this.#cards.get(key);
-    card.show(channel, document);
-    const group = this.#columns.get(channel)?.groups.get(document.state);
-    if (group && card.node.parentNode !== group.cards) group.cards.append(card.node);
-  }
-
-  #places() {
-    if (still.matches) return new Map();
-    return new Map([...this.#cards].map(([key, { node }]) => [key, node.getBoundingClientRect()]));
-  }
-
-  /** Lets every card travel from where it was, and new ones appear. */
-  #glide(before) {
-    if (still.matches) return;
-    for (const [key, { node }] of this.#cards) {
-      const from = before.get(key);
-      if (from) travel(node, from, node.getBoundingClientRect());
-      else node.animate([{ opacity: 0, transform: "translateY(6px)" }, {}], { duration: 300, easing: "ease-out" });
-    }
+  /** A write that was accepted and then refused. @param {Message} message */
+  #takeBack({ rejected, mutationId, data }) {
+    const write = rejected && mutationId ? this.#writes.get(mutationId) : undefined;
+    if (!write) return;
+    write.why = data.why;
+    write.cancel();
   }
 }
 
-function travel(node, from, to) {
-  const x = from.left - to.left;
-  const y = from.top - to.top;
-  if (!x && !y) return;
-  const options = { duration: x ? 520 : 320, easing: "cubic-bezier(.2, .8, .2, 1)" };
-  node.animate([{ transform: `translate(${x}px, ${y}px)`, zIndex: 1 }, { transform: "none", zIndex: 1 }], options);
+/**
+ * By its id; but the message of a delete has the id of the write before it.
+ * @param {import("../../client/index.js").Pending} pending
+ * @param {import("../../client/index.js").ConfirmedEvent} event
+ */
+function isConfirmedBy({ mutationId, event: wish }, event) {
+  if (wish.op === "delete" && event.op === "delete") return wish.key === event.key;
+  return mutationId === event.mutationId;
 }
 
-function column(channel, title) {
-  const count = element("span", "count");
-  const worth = element("span", "worth");
-  const groups = new Map(STATES.map((state) => [state, group(state)]));
-  const node = element(
-    "section",
-    "shop",
-    element("h2", "", title, count, worth),
-    ...[...groups.values()].map((one) => one.node),
-    element("p", "empty", "No orders here right now."),
-  );
-  node.dataset.shop = channel;
-  return { channel, node, groups, count, worth };
-}
-
-function group(state) {
-  const count = element("span", "count");
-  const cards = element("div", "cards");
-  const name = state[0].toUpperCase() + state.slice(1);
-  const node = element("div", "group", element("h3", "", element("i", "dot"), name, count), cards);
-  node.dataset.state = state;
-  node.hidden = true;
-  return { node, cards, count };
-}
-
-function sum({ channel, node, groups, count, worth }, documents) {
-  const here = [...documents.values()].filter((one) => one.channel === channel);
-  count.textContent = here.length;
-  worth.textContent = euros(here.reduce((cents, { document }) => cents + document.total, 0));
-  node.classList.toggle("none", here.length === 0);
-  for (const one of groups.values()) {
-    one.count.textContent = one.cards.children.length;
-    one.node.hidden = one.cards.children.length === 0;
-  }
+/**
+ * What the back end or the change itself said, below what the client made of it.
+ * @param {Error} error
+ * @param {boolean} [late]
+ * @returns {Reason}
+ */
+function reasonOf(error, late = error instanceof MutationError && error.code === "conflict") {
+  if (error.cause instanceof Error) return reasonOf(error.cause, late);
+  return { why: error.message, late: late || (error instanceof Refused && error.late) };
 }

@@ -1,92 +1,79 @@
-// The messages as they came, newest first, and between them what happened to the connection.
+// The messages as they came, newest first, and between them what became of the connection.
 
 import { element } from "./element.js";
 
-const ROWS = 300;
+/** @typedef {import("../../client/index.js").Message} Message */
+/** @typedef {import("../../client/types.js").Operation} Operation */
 
-const time = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const ROWS = 60;
+
+const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 export class Feed {
   #rows;
-  #waiting = []; // not shown yet, newest last
 
+  /** @param {HTMLElement} root */
   constructor(root) {
     this.#rows = root;
   }
 
-  /** Adds a message; `label` names its document for people. */
-  message(message, { replayed, label, outcome }) {
-    this.#add(() => messageRow(message, replayed, label, outcome));
+  clear() {
+    this.#rows.replaceChildren();
   }
 
-  /** Adds a line about the connection; `tone` is good, bad or plain. */
-  notice(text, tone = "plain") {
-    this.#add(() => noticeRow(text, tone));
+  /**
+   * @param {Message} message
+   * @param {{ label: string, badges: string[] }} about its document's name; what else to say of it
+   */
+  message(message, { label, badges }) {
+    const { id, op = "", time } = message;
+    const head = element("header", "", element("b", "op", op), element("span", "label", label));
+    for (const badge of badges) {
+      const node = element("span", "badge", badge);
+      node.dataset.badge = badge;
+      head.append(node);
+    }
+    if (time) head.append(element("time", "", clock.format(new Date(time))));
+    const row = element("li", "row", head, ...body(message));
+    Object.assign(row.dataset, { op, message: id });
+    row.toggleAttribute("data-replayed", badges.includes("replayed"));
+    this.#add(row);
   }
 
-  /** Shows what was added since the last time. */
-  show() {
-    if (this.#waiting.length === 0) return;
-    const rows = this.#waiting.reverse().map((make) => make());
-    this.#waiting = [];
-    this.#rows.prepend(...rows);
-    while (this.#rows.children.length > ROWS) this.#rows.lastElementChild.remove();
+  /**
+   * @param {string} text
+   * @param {"good" | "bad"} tone
+   */
+  notice(text, tone) {
+    const row = element("li", "notice", text);
+    row.dataset.tone = tone;
+    this.#add(row);
   }
 
-  #add(make) {
-    this.#waiting.push(make);
-    if (this.#waiting.length > ROWS) this.#waiting.shift();
+  /** @param {HTMLElement} row */
+  #add(row) {
+    this.#rows.prepend(row);
+    while (this.#rows.children.length > ROWS) this.#rows.lastElementChild?.remove();
   }
 }
 
-function noticeRow(text, tone) {
-  const row = element("li", "notice", element("span", "", text));
-  row.dataset.notice = tone;
-  return row;
+/** @param {Message} message */
+function body({ mode, patch, document }) {
+  if (mode === "patch" && patch) return [element("ul", "patch", ...patch.map(operation))];
+  if (mode !== "full") return [];
+  const { column, title } = document;
+  const whole = [
+    { op: "add", path: "/title", value: title },
+    { op: "add", path: "/column", value: column },
+  ];
+  return [element("ul", "patch", ...whole.map(operation), element("li", "", "the whole document"))];
 }
 
-function messageRow(message, replayed, label, outcome) {
-  const row = element("li", "row", head(message, replayed, label, outcome), body(message));
-  Object.assign(row.dataset, {
-    message: message.id,
-    op: message.op,
-    mode: message.mode ?? "key",
-    channel: message.channel,
-    replayed,
-    outcome,
-  });
-  return row;
-}
-
-function head({ op, channel, time: when }, replayed, label, outcome) {
-  const node = element("header", "", element("b", "op", op), element("span", "label", label));
-  node.append(element("span", "channel", channel));
-  if (outcome !== "applied") node.append(element("span", "tag bad", outcome));
-  if (replayed) node.append(element("span", "tag", "replayed"));
-  node.append(element("time", "", time.format(new Date(when))));
-  return node;
-}
-
-function body(message) {
-  if (message.mode === "patch") return element("ul", "patch", ...message.patch.map(operation));
-  if (message.mode === "full") return wholeDocument(message.document);
-  if (message.op === "delete") return element("p", "say", "The document was deleted.");
-  if (message.op === "leave") return element("p", "say", "The document belongs to another channel now.");
-  return element("p", "say", `The key only: ${message.reason ?? "as configured"}.`);
-}
-
+/** @param {Operation} one */
 function operation({ op, path, from, value }) {
   const line = element("li", "", element("b", "", op), element("code", "path", path));
   line.dataset.patch = op;
   const more = from ?? (value === undefined ? "" : JSON.stringify(value));
   if (more) line.append(element("code", "value", more));
   return line;
-}
-
-function wholeDocument(document) {
-  const size = new TextEncoder().encode(JSON.stringify(document)).length;
-  const details = element("details", "", element("summary", "", `whole document, ${size} bytes`));
-  const show = () => details.append(element("pre", "", JSON.stringify(document, null, 2)));
-  details.addEventListener("toggle", show, { once: true });
-  return details;
 }
