@@ -62,7 +62,9 @@ class Part(Subscription):
         if not kept:
             self.stop()
             return
-        interest = replace(self.interest, feeds=kept)
+        left = {feed for feed, _ in kept}
+        views = tuple(each for each in self.interest.views if each[0] in left)
+        interest = replace(self.interest, feeds=kept, views=views)
         if self.level:
             place = self.place
             self._hub.leave(self)
@@ -244,5 +246,7 @@ def _together(one: Interest, other: Interest) -> Interest:
     feeds = sorted(by_feed.items(), key=lambda each: each[0].tag)
     views = {**dict(one.views), **dict(other.views)}
     return Interest(
-        tuple((feed, tuple(sorted(own))) for feed, own in feeds), one.wire, tuple(views.items())
+        tuple((feed, tuple(sorted(own))) for feed, own in feeds),
+        one.wire,
+        tuple((feed, views[feed]) for feed, _ in feeds if feed in views),
     )

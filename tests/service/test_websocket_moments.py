@@ -191,3 +191,33 @@ async def test_another_token_takes_nobody_back(rig: Rig, client: SocketClient) -
     await client.until("change")
     assert client.of("resync")[0]["cursor"] == ahead
     assert client.keys == [("todos:a", f"{NOW + 60}.1")]
+
+
+async def test_who_has_come_to_follow_the_same_shares_an_audience(rig: Rig) -> None:
+    """Whatever came and went before: each message is framed once for all of them."""
+    rig.feeds[1].redaction = Redaction([Rule("sub", "boss", ("salary",))])
+    async with connected(rig.url) as one, connected(rig.url) as other, connected(rig.url) as third:
+        await one.subscribe("todos:a")
+        await other.subscribe("todos:a", "orders:a")
+        await third.subscribe("orders:a")
+        for client in (one, other, third):
+            await client.until("live")
+        await other.send("unsubscribe", channels=["orders:a"])
+        await third.subscribe("todos:a")
+        await third.until("live", 2)
+        await third.send("unsubscribe", channels=["orders:a"])
+        for client in (other, third):
+            await client.in_sync()
+        assert len(rig.hub._audiences) == 1
+        await one.subscribe("orders:a")
+        await one.until("live", 2)
+        await other.subscribe("orders:a")
+        await other.until("live", 2)
+        await third.send("unsubscribe", channels=["todos:a"])
+        await third.subscribe("orders:a")
+        await third.until("live", 3)
+        await third.subscribe("todos:a")
+        await third.until("live", 4)
+        for client in (one, other, third):
+            await client.in_sync()
+        assert len(rig.hub._audiences) == 1
