@@ -179,6 +179,8 @@ class Subscription:
             self._snapshots = None  # from now on a loss, also of a state due, is a resync
             self._show_live()
             self.beaten = asyncio.get_running_loop().time()
+        elif standing.absent:
+            standing.absent = tuple(feed for feed in standing.absent if not feed.started)
         self._rounds = 0
         self.interest = self._hub.join(self, self.interest, standing.place)
         self.level = True

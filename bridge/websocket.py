@@ -1,7 +1,8 @@
 """One WebSocket: its subscriptions, joined into one wherever they stand at the same place."""
 
+import asyncio
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,17 +89,23 @@ class Part(Subscription):
         self.fall_behind(place)
         return True
 
-    def absorb(self, other: "Part") -> bool:
-        """Takes over what another follows, if both stand at the same place."""
-        here, there = self.place.parts, other.place.parts
-        away = self._standing.absent or other._standing.absent
-        if away or {**here, **there} != {**there, **here}:
-            return False
+    def absorb(self, others: Iterable["Part"]) -> None:
+        """Takes over what the others follow, if they stand at the same place."""
+        parts = self.place.parts
+        joined = [self]
+        for other in others:
+            there = other.place.parts
+            together = {**parts, **there}
+            if together == {**there, **parts} and not other._standing.absent:
+                parts = together
+                joined.append(other)
+        if self._standing.absent or len(joined) == 1:
+            return
+        both = _together([part.interest for part in joined])
         self._hub.leave(self)
-        other.stop()
-        both = _together(self.interest, other.interest)
-        self.interest = self._hub.join(self, both, Place({**here, **there}))
-        return True
+        for other in joined[1:]:
+            other.stop()
+        self.interest = self._hub.join(self, both, Place(parts))
 
     def _cursor(self) -> str:
         return self._socket.cursor
@@ -131,7 +138,7 @@ class WebSocket:
         self._replaying: list[Request] = []
         self._outlet = outlet
         self._period = period
-        self._beaten = 0.0
+        self._beaten = asyncio.get_running_loop().time()
         self._close = close
 
     @property
@@ -195,10 +202,11 @@ class WebSocket:
         """Says ``live`` where it is due, and joins the parts that stand at the same place."""
         self.parts = [part for part in self.parts if not part.stopped]
         self._show_live()
-        level = [part for part in self.parts if part.level]
-        for part in level[1:]:
-            level[0].absorb(part)
-        self.parts = [part for part in self.parts if not part.stopped]
+        # All parts of a request at once: joining them one by one takes the square of the time.
+        level = [part for part in self.parts if part.level and part.request not in self._replaying]
+        if len(level) > 1:
+            level[0].absorb(level[1:])
+            self.parts = [part for part in self.parts if not part.stopped]
         # The hub knows the whole cursor only where there is one part.
         period = self._period if len(self.parts) == 1 else math.inf
         for part in self.parts:
@@ -233,20 +241,21 @@ class WebSocket:
             return
         self.settle()  # parts that were ahead may have been passed
         alone = len(self.parts) == 1 and self.parts[0].level
-        if self.parts and not alone and self._beaten + self._period <= now:
-            self._beaten = now
-            if not self._outlet.full:
-                self._outlet.write(frames.heartbeat(WEBSOCKET, self.cursor))
+        silent = alone or self.ended or self._outlet.full
+        if not silent and self._beaten + self._period <= now:
+            self._beaten = now  # who follows nothing is kept alive too
+            self._outlet.write(frames.heartbeat(WEBSOCKET, self.cursor))
 
 
-def _together(one: Interest, other: Interest) -> Interest:
-    by_feed = {feed: set(own) for feed, own in one.feeds}
-    for feed, own in other.feeds:
-        by_feed.setdefault(feed, set()).update(own)
+def _together(interests: Sequence[Interest]) -> Interest:
+    by_feed: dict[Feed, set[str]] = {}
+    for interest in interests:
+        for feed, own in interest.feeds:
+            by_feed.setdefault(feed, set()).update(own)
     feeds = sorted(by_feed.items(), key=lambda each: each[0].tag)
-    views = {**dict(one.views), **dict(other.views)}
+    views = {feed: view for interest in interests for feed, view in interest.views}
     return Interest(
         tuple((feed, tuple(sorted(own))) for feed, own in feeds),
-        one.wire,
+        interests[0].wire,
         tuple((feed, views[feed]) for feed, _ in feeds if feed in views),
     )

@@ -22,6 +22,11 @@ from bridge.websocket_wire import WEBSOCKET
 CLOSING = 2.0
 """Seconds that a client has to answer a close frame."""
 
+STATES_AT_ONCE = 32
+STATE_PAUSE = 0.25
+"""A client may ask for the state of this many channels' sets at once, then for one in so many
+seconds: each can be a reading of MongoDB. Until then none of its frames is read."""
+
 BAD_FRAME, UNAUTHORIZED = 4500, 4501
 CODES = {"shutdown": 4000, "token_expired": 4001, "max_age": 4002}
 """Close codes by the code of the goodbye: 4000 to 4499 may come back, 4500 to 4999 need not."""
@@ -79,6 +84,8 @@ class _Conversation:
         self._response = response
         self._visitor = visitor
         self._tasks: set[asyncio.Task[None]] = set()
+        self._paid = 0.0
+        """Loop time up to which the states that were asked for count."""
 
     @property
     def client(self) -> str:
@@ -158,6 +165,7 @@ class _Conversation:
         match frame:
             case Subscribe():
                 self._subscribe(frame)
+                await self._pause(frame)
             case Unsubscribe():
                 self._socket.narrow({*frame.channels})
                 self._socket.tell("unsubscribed", frame.ref)
@@ -226,6 +234,13 @@ class _Conversation:
     def _drop(self, part: Part, error: RequestError) -> None:
         self._tell(error, part.request.ref, self._socket.drop(part))
         self._socket.settle()
+
+    async def _pause(self, frame: Subscribe) -> None:
+        """Lets who asks for state after state wait."""
+        if frame.snapshot:
+            now = asyncio.get_running_loop().time()
+            self._paid = max(now, self._paid) + STATE_PAUSE
+            await asyncio.sleep(self._paid - now - STATES_AT_ONCE * STATE_PAUSE)
 
     # Another token.
 

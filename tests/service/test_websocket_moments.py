@@ -12,8 +12,8 @@ from bridge.redaction import Redaction, Rule
 from bridge.tokens import Tokens
 from bridge.websocket import WebSocket
 from tests.fakes import at, insert, start_of
+from tests.raw_socket import CLOSE, HANDSHAKE, PING, TEXT, Raw, frame
 from tests.rig import NOW, TODOS, Rig, eventually
-from tests.service.test_websocket_oddities import CLOSE, HANDSHAKE, TEXT, Raw, frame
 from tests.socket_client import SocketClient, connected
 
 TOKENS = Tokens(secret="a secret that is long enough for HS256", leeway=0)
@@ -221,3 +221,12 @@ async def test_who_has_come_to_follow_the_same_shares_an_audience(rig: Rig) -> N
         for client in (one, other, third):
             await client.in_sync()
         assert len(rig.hub._audiences) == 1
+
+
+async def test_who_follows_nothing_is_kept_alive() -> None:
+    async with Rig(heartbeat=0.2).running() as quick:
+        reader, writer = await asyncio.open_connection("127.0.0.1", quick.port)
+        writer.write(HANDSHAKE.encode())
+        await reader.readuntil(b"\r\n\r\n")
+        assert await Raw(reader, writer).receive() == (PING, b"")
+        writer.close()
