@@ -8,58 +8,43 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.changes = Counter(
-            "bridge_changes", "Changes read from MongoDB", ["watcher"], registry=self.registry
+        # What is read.
+        self.changes = self._counter("changes", "Changes read from MongoDB", "watcher")
+        self.restarts = self._counter(
+            "stream_restarts", "Change streams opened again after an error", "stream"
         )
-        self.messages = Counter(
-            "bridge_messages", "Messages published", ["watcher"], registry=self.registry
+        self.backfills = self._counter("backfills", "Readings of the oplog for old cursors")
+        self.snapshots = self._counter("snapshots", "Readings of the state of channels")
+        self.failed_readings = self._counter(
+            "failed_readings", "Readings that ended with an error that nobody foresaw", "reading"
         )
-        self.refused = Counter(
-            "bridge_refused_changes",
+        # What is sent.
+        self.messages = self._counter("messages", "Messages published", "watcher")
+        self.refused = self._counter(
+            "refused_changes",
             "Changes, or single channel names of them, that went to no channel",
-            ["watcher", "reason"],
-            registry=self.registry,
+            *("watcher", "reason"),
         )
-        self.resyncs = Counter(
-            "bridge_resyncs",
-            "Resyncs of a whole watcher, by reason",
-            ["watcher", "reason"],
-            registry=self.registry,
+        self.resyncs = self._counter(
+            "resyncs", "Resyncs of a whole watcher, by reason", "watcher", "reason"
         )
-        self.restarts = Counter(
-            "bridge_stream_restarts",
-            "Change streams opened again after an error",
-            ["stream"],
-            registry=self.registry,
+        # Who is there.
+        self.connections = self._gauge("connections", "Open event streams and WebSockets")
+        self.waiting = self._gauge(
+            "waiting_connections", "TCP connections of which no request is served", "listener"
         )
-        self.connections = Gauge(
-            "bridge_connections", "Open event streams and WebSockets", registry=self.registry
-        )
-        self.waiting = Gauge(
-            "bridge_waiting_connections",
-            "TCP connections of which no request is being served",
-            ["listener"],
-            registry=self.registry,
-        )
-        self.cut = Counter(
-            "bridge_cut_connections",
+        self.cut = self._counter(
+            "cut_connections",
             "TCP connections closed, or refused as malformed, before or between requests",
-            ["listener", "reason"],
-            registry=self.registry,
-        )
-        self.backfills = Counter(
-            "bridge_backfills", "Readings of the oplog for old cursors", registry=self.registry
-        )
-        self.snapshots = Counter(
-            "bridge_snapshots", "Readings of the state of channels", registry=self.registry
-        )
-        self.failed_readings = Counter(
-            "bridge_failed_readings",
-            "Readings that ended with an error that nobody foresaw",
-            ["reading"],
-            registry=self.registry,
+            *("listener", "reason"),
         )
 
     def exposition(self) -> bytes:
         """All numbers in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"bridge_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"bridge_{name}", text, labels, registry=self.registry)
