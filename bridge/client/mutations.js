@@ -15,7 +15,7 @@ const SEEN_FOR = 300_000;
  * @template T
  * @typedef {{
  *   apply: (state: T, event: OptimisticEvent) => T,
- *   matches: (pending: Pending, event: ConfirmedEvent) => boolean,
+ *   confirmed: (waiting: readonly PendingMutation[], event: ConfirmedEvent) => readonly PendingMutation[],
  *   changed: () => void,
  *   settled: (pending: Pending) => void,
  *   unseen: () => Promise<void>,
@@ -68,6 +68,7 @@ export class Mutations {
     const timeout = options.timeout ?? this.#owner.timeout;
     const event = Object.freeze({ ...change, mutationId, confirmed: /** @type {const} */ (false) });
     const pending = new PendingMutation(event, timeout, () => this.#expire(pending, timeout));
+    pending.serial = options.serial;
     this.#pending.push(pending);
     const sent = this.#begin(pending, send, options);
     sent.catch(() => {});
@@ -101,8 +102,6 @@ export class Mutations {
       this.#owner.settled(pending.view);
     }
     this.#owner.changed();
-    // What does not fit has been rolled back by now, and is not sent.
-    if (pending.status === "conflict") await pending.confirmed;
     return send && this.#send(pending, send, options);
   }
 
@@ -111,10 +110,11 @@ export class Mutations {
     const { mutationId, signal } = pending;
     try {
       const result = await this.#inTurn(serial, () => {
+        // What did not fit, or built on what has failed, is rolled back by now.
         if (signal.aborted) throw signal.reason;
         return send({ mutationId, signal });
       });
-      checkAnswer(result);
+      await checkAnswer(result);
       this.#acknowledge(pending, acknowledged(result, position));
       return result;
     } catch (cause) {
@@ -147,37 +147,37 @@ export class Mutations {
 
   // What the stream says.
 
-  /** Messages that are in the confirmed state now, or reject. @param {readonly ConfirmedEvent[]} events */
+  /** Messages that are in the confirmed state now. @param {readonly ConfirmedEvent[]} events */
   came(events) {
     for (const event of events) {
-      if (event.mutationId !== undefined && !event.rejected) this.#note(event.mutationId);
-      const pending = this.#pending.find((each) => this.#owner.matches(each.view, event));
-      if (!pending) continue;
-      if (event.rejected) this.#fail(pending, "rejected", { reason: event.data });
-      else this.#settle(pending, "confirmed");
+      if (event.mutationId !== undefined) this.#note(event.mutationId);
+      const found = this.#owner.confirmed(this.#pending, event);
+      this.#confirm((each) => found.includes(each));
     }
   }
 
-  /** The confirmed state contains everything up to a position. @param {string} position */
+  /** @param {string} id @param {unknown} reason */
+  reject(id, reason) {
+    const pending = this.#pending.find(({ mutationId }) => mutationId === id);
+    if (pending) this.#rollBack(pending, "rejected", { reason });
+  }
+
+  /** The confirmed state contains everything up to a position. @param {string} position @returns whether that confirms any */
   reached(position) {
     this.#position = position;
-    for (const pending of [...this.#pending]) {
-      if (pending.position !== undefined && pending.position <= position)
-        this.#settle(pending, "confirmed");
-    }
+    return this.#confirm((each) => each.position !== undefined && each.position <= position);
   }
 
   /** The confirmed state contains these writes. @param {readonly string[]} ids */
   contained(ids) {
-    for (const pending of [...this.#pending]) {
-      if (ids.includes(pending.mutationId)) this.#settle(pending, "confirmed");
-    }
+    this.#confirm(({ mutationId }) => ids.includes(mutationId));
     for (const id of ids) this.#note(id);
   }
 
   /** Lays all over a confirmed state; what does not fit any more is rolled back alone. @param {T} state */
   over(state) {
     for (const pending of [...this.#pending]) {
+      if (!pending.waits) continue;
       try {
         state = this.#owner.apply(state, pending.event);
       } catch (cause) {
@@ -188,18 +188,38 @@ export class Mutations {
   }
 
   dispose() {
-    for (const pending of [...this.#pending]) this.#fail(pending, "disposed");
+    for (const pending of [...this.#pending].reverse()) this.#fail(pending, "disposed");
     this.#seen.clear();
   }
 
   // Ends.
 
-  /** @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code @param {{ cause?: unknown, reason?: unknown }} [more] */
-  #fail(pending, code, more) {
-    if (pending.waits) this.#settle(pending, code, mutationError(code, pending.mutationId, more));
+  /** @param {(pending: PendingMutation) => boolean | undefined} is @returns whether any was */
+  #confirm(is) {
+    const found = this.#pending.filter(is);
+    for (const pending of found) this.#settle(pending, "confirmed");
+    return found.length > 0;
   }
 
-  /** @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict"} code @param {{ cause?: unknown }} [more] */
+  /**
+   * A write that fails takes those of its `serial` with it that nobody has acknowledged: they were
+   * made on top of it. One that is cancelled goes alone.
+   * @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code @param {{ cause?: unknown, reason?: unknown }} [more]
+   */
+  #fail(pending, code, more) {
+    if (!pending.waits) return;
+    const later = this.#pending.slice(this.#pending.indexOf(pending) + 1);
+    const cause = mutationError(code, pending.mutationId, more);
+    this.#settle(pending, code, cause);
+    if (pending.serial === undefined || code === "cancelled") return;
+    for (const each of later) {
+      if (each.serial === pending.serial && each.status === "pending") {
+        this.#fail(each, "cancelled", { cause });
+      }
+    }
+  }
+
+  /** @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict"} code @param {{ cause?: unknown, reason?: unknown }} [more] */
   #rollBack(pending, code, more) {
     this.#fail(pending, code, more);
     this.#owner.changed();
@@ -224,7 +244,7 @@ export class Mutations {
       () => false,
     );
     if (!pending.waits) return;
-    if (!fetched || pending.position !== undefined) return pending.again(timeout);
+    if (!fetched || pending.position !== undefined) return pending.again(timeout, this.#running);
     this.#settle(pending, "confirmed");
     this.#owner.changed();
   }

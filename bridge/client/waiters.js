@@ -31,9 +31,15 @@ export class Waiters {
     }
   }
 
-  /** Lets those go for whom it is true now. */
+  /** Lets those go for whom it is true now, or whose condition throws. */
   check() {
-    for (const waiter of [...this.#waiting]) if (waiter.met()) waiter.resolve();
+    for (const waiter of [...this.#waiting]) {
+      try {
+        if (waiter.met()) waiter.resolve();
+      } catch (error) {
+        waiter.reject(error);
+      }
+    }
   }
 
   /** @param {unknown} error */
