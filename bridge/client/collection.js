@@ -63,7 +63,6 @@ export function collection(options = {}) {
     (/** @type {readonly T[]} */ state, /** @type {any} */ event) => fold(state, [event]),
     {
       fold,
-      about,
       /** @param {readonly Entry[]} entries @returns {readonly T[]} */
       state(entries) {
         const changed = rows([], true);

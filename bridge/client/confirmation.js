@@ -2,32 +2,25 @@
 
 import { isGone } from "./apply.js";
 import { keyText } from "./keys.js";
-import { call } from "./report.js";
 
 /** @import { PendingMutation } from "./mutation.js" */
-/** @import { AutomaticMerge, ConfirmedEvent, ModelSpec } from "./types.js" */
+/** @import { ConfirmedEvent, ModelSpec } from "./types.js" */
 
 /**
  * Those with its id; and, as the message of a delete has the id of the write before it, each delete
- * whose document it takes off the channel, whoever deleted that. An id that a delete repeats is of a
+ * of the key that it takes off the channel, whoever deleted that. An id that a delete repeats is of a
  * write that the state contains, too. With a `confirm` of the spec: the first that it finds.
  * @param {ModelSpec<any>} spec
  * @returns {(waiting: readonly PendingMutation[], event: ConfirmedEvent) => readonly PendingMutation[]}
  */
-export function confirmation({ confirm, merge }) {
+export function confirmation({ confirm }) {
   if (confirm) {
-    return (waiting, event) => {
-      /** @type {PendingMutation[]} */
-      const found = [];
-      call(() => found.push(...waiting.filter(({ view }) => confirm(view, event)).slice(0, 1)));
-      return found;
-    };
+    return (waiting, event) => waiting.filter(({ view }) => confirm(view, event)).slice(0, 1);
   }
-  const { about = keyText } = /** @type {AutomaticMerge<any>} */ (merge);
   return (waiting, event) =>
     waiting.filter(
       ({ mutationId, event: change }) =>
         mutationId === event.mutationId ||
-        (change.op === "delete" && isGone(event) && about(change) === about(event)),
+        (change.op === "delete" && isGone(event) && keyText(change) === keyText(event)),
     );
 }

@@ -45,7 +45,6 @@ export function document({ key, placeholder } = {}) {
   }
 
   return Object.assign(merge, {
-    about: (/** @type {any} */ event) => counts(event) || keyText(event),
     /** @param {readonly Entry[]} entries @returns {T | null} */
     state(entries) {
       const entry = entries.find(counts);

@@ -332,8 +332,6 @@ export class Model extends Reading {
 }
 
 /** @param {BridgeError} error */
-function reasonOf(error) {
-  return error.code === "patch" || error.code === "merge" ? error.code : "gap";
-}
+const reasonOf = ({ code }) => (code === "history_lost" ? "gap" : code);
 
-const disposed = () => new BridgeError("disposed", "the model was disposed; make another one");
+const disposed = () => new BridgeError("disposed", "the model was disposed");

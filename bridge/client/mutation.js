@@ -125,7 +125,7 @@ export const randomId = () =>
 
 /** @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code @param {string} mutationId @param {{ cause?: unknown, reason?: unknown }} [more] */
 export function mutationError(code, mutationId, { cause, reason = own(cause) } = {}) {
-  const text = `write ${mutationId} was rolled back: ${code}`;
+  const text = `write ${mutationId}: ${code}`;
   return new MutationError(code, text, { cause, reason, mutationId });
 }
 

@@ -1,6 +1,7 @@
 // The writes that wait for the database: laid over the confirmed state, confirmed or rolled back.
 
 import { invalid } from "./errors.js";
+import { call } from "./report.js";
 import { PendingMutation, acknowledged, checkAnswer, mutationError, randomId } from "./mutation.js";
 
 /** @import { MutationError } from "./errors.js" */
@@ -29,7 +30,7 @@ export class Mutations {
   #pending = [];
   /** @type {Map<string, number>} */
   #seen = new Map();
-  /** @type {Map<string, Promise<unknown>>} */
+  /** @type {Map<string | undefined, Promise<unknown>>} */
   #queues = new Map();
   #owner;
   #running = false;
@@ -85,11 +86,8 @@ export class Mutations {
 
   /** @param {unknown} id */
   #free(id) {
-    if (typeof id !== "string" || !id || id.length > 256) {
-      throw invalid("mutationId: expected text of 1 to 256 characters");
-    }
-    if (this.ids.includes(id)) {
-      throw invalid(`mutationId ${id}: it is in use`);
+    if (typeof id !== "string" || !id || id.length > 256 || this.ids.includes(id)) {
+      throw invalid(`mutationId ${id}: in use, or not of 1 to 256 characters`);
     }
     return id;
   }
@@ -125,14 +123,12 @@ export class Mutations {
 
   /** Calls after the call before it with the same name has ended. @param {string | undefined} name @param {() => any} act */
   #inTurn(name, act) {
-    const before = name === undefined ? undefined : this.#queues.get(name);
+    const before = this.#queues.get(name);
     const turn = before ? before.then(act) : new Promise((resolve) => resolve(act()));
     if (name === undefined) return turn;
-    const ended = turn
-      .catch(() => {})
-      .then(() => {
-        if (this.#queues.get(name) === ended) this.#queues.delete(name);
-      });
+    const forget = () => this.#queues.get(name) === ended && this.#queues.delete(name);
+    /** @type {Promise<unknown>} */
+    const ended = turn.then(forget, forget);
     this.#queues.set(name, ended);
     return turn;
   }
@@ -151,8 +147,8 @@ export class Mutations {
   came(events) {
     for (const event of events) {
       if (event.mutationId !== undefined) this.#note(event.mutationId);
-      const found = this.#owner.confirmed(this.#pending, event);
-      this.#confirm((each) => found.includes(each));
+      // What an application's own rule throws is in the way of no message.
+      call(() => this.#confirm(this.#owner.confirmed(this.#pending, event)));
     }
   }
 
@@ -165,12 +161,14 @@ export class Mutations {
   /** The confirmed state contains everything up to a position. @param {string} position @returns whether that confirms any */
   reached(position) {
     this.#position = position;
-    return this.#confirm((each) => each.position !== undefined && each.position <= position);
+    const is = (/** @type {PendingMutation} */ { position: at }) =>
+      at !== undefined && at <= position;
+    return this.#confirm(this.#pending.filter(is));
   }
 
   /** The confirmed state contains these writes. @param {readonly string[]} ids */
   contained(ids) {
-    this.#confirm(({ mutationId }) => ids.includes(mutationId));
+    this.#confirm(this.#pending.filter(({ mutationId }) => ids.includes(mutationId)));
     for (const id of ids) this.#note(id);
   }
 
@@ -194,9 +192,8 @@ export class Mutations {
 
   // Ends.
 
-  /** @param {(pending: PendingMutation) => boolean | undefined} is @returns whether any was */
-  #confirm(is) {
-    const found = this.#pending.filter(is);
+  /** @param {readonly PendingMutation[]} found @returns whether there are any */
+  #confirm(found) {
     for (const pending of found) this.#settle(pending, "confirmed");
     return found.length > 0;
   }

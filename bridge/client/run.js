@@ -1,4 +1,4 @@
-// Something that takes its time and can be given up: the fetching of a state, or a write.
+// Something that takes its time and can be given up: a state's fetching, a write, a wait.
 
 export class Run {
   #controller = new AbortController();

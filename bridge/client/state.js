@@ -58,7 +58,7 @@ function isFinal(error) {
 export function stateOf(result) {
   const place = result?.cursor === undefined ? result?.sequenceId : result.cursor;
   if (place === undefined || !("data" in result)) {
-    throw invalid("sync: expected { data, cursor }; cursor may be null");
+    throw invalid("sync: expected { data, cursor }");
   }
   const cursor = place === null ? undefined : cursorOf(place);
   return { data: result.data, cursor, mutationIds: result.mutationIds ?? [] };

@@ -82,11 +82,9 @@
 
 /**
  * A merge that also knows what a snapshot's documents mean, as `document()` and `collection()` make.
- * `about`: the same for events about the same document.
  * @template T
  * @typedef {Merge<T> & {
  *   readonly state: (documents: readonly Entry[]) => T,
- *   readonly about: (event: any) => unknown,
  *   readonly fold: (state: T, events: readonly (ConfirmedEvent | OptimisticEvent)[]) => T,
  * }} AutomaticMerge
  */
