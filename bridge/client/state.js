@@ -28,7 +28,7 @@ export async function fetchState(fetch, retry, signal, failed, tries) {
   for (;;) {
     const { attempts } = tries;
     if (attempts) {
-      const error = new SyncError(`the state cannot be fetched: ${cause?.message}`, {
+      const error = new SyncError(`no state: ${cause?.message}`, {
         cause,
         attempts,
       });
