@@ -29,7 +29,9 @@ export class Bridge {
   constructor(options) {
     if (!options?.url) throw invalid("connect: url is required");
     this.#http = new Http(options);
-    this.#connection = new Connection(options, this.#http);
+    this.#connection = new Connection(options, this.#http, ({ mutationId = "", data }) => {
+      for (const model of this.#models.values()) model.reject(mutationId, data);
+    });
     this.#freeze = options.freeze ?? false;
     this.onStatus = this.onStatus.bind(this);
   }

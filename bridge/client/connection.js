@@ -9,11 +9,11 @@ import { watchPage } from "./page.js";
 import { backoff } from "./retry.js";
 import { StatusLine } from "./status.js";
 import { Timers } from "./timers.js";
-import { reasonOf, verdict } from "./verdict.js";
+import { isBadCursor, reasonOf, verdict } from "./verdict.js";
 
 /** @import { Http } from "./http.js" */
 /** @import { Subscription } from "./subscription.js" */
-/** @import { ConnectOptions, ConnectionState, Status, Transport } from "./types.js" */
+/** @import { ConnectOptions, ConnectionState, Message, Status, Transport } from "./types.js" */
 
 /** Milliseconds in which changes of the set of channels become one. */
 const COALESCE = 20;
@@ -46,9 +46,15 @@ export class Connection {
   #status = new StatusLine();
   #unwatchPage;
 
-  /** @param {ConnectOptions} options @param {Http} http */
-  constructor({ transport = "fetch", retry = backoff(), background = HIDDEN_FOR }, http) {
+  /**
+   * @param {ConnectOptions} options
+   * @param {Http} http
+   * @param {(message: Message) => void} rejected told of each message that says that a write was
+   *   refused, on whichever channel
+   */
+  constructor({ transport = "fetch", retry = backoff(), background = HIDDEN_FOR }, http, rejected) {
     this.#http = http;
+    this.rejected = rejected;
     this.#retry = retry;
     this.#background = background;
     this.#transport =
@@ -114,6 +120,7 @@ export class Connection {
   close() {
     this.#closed = true;
     this.#drop();
+    this.#timers.stop("hidden");
     this.#followers.clear();
     this.#unwatchPage();
     this.#say("closed");
@@ -232,7 +239,7 @@ export class Connection {
       case "channel":
         return this.#refuse(/** @type {any} */ (error).problem.channel, error);
       case "cursor":
-        return this.#forget(error);
+        return this.#forget(this.#followers.all, error);
       case "final":
         return this.#refuseAll(error);
       case "wait":
@@ -253,9 +260,11 @@ export class Connection {
     this.#say("waiting", error, Date.now() + delay);
   }
 
-  /** One channel cannot be followed; the others can. @param {string} channel @param {BridgeError} error */
+  /** One channel cannot be followed, or not from its cursor; the others can. @param {string} channel @param {BridgeError} error */
   #refuse(channel, error) {
-    for (const each of this.#followers.of(channel)) {
+    const all = this.#followers.of(channel);
+    if (isBadCursor(error)) return this.#forget(all, error);
+    for (const each of all) {
       this.#followers.delete(each);
       each.failed(error);
     }
@@ -277,12 +286,14 @@ export class Connection {
     }
   }
 
-  /** A cursor was none, or lies in the future: each channel has to be begun again. @param {BridgeError} error */
-  #forget(error) {
-    const all = this.#followers.all.filter((each) => each.parts);
-    if (!all.length) return this.#refuseAll(error);
-    for (const each of all) each.forget();
-    this.#refreshSoon();
+  /** A cursor was none, or lies in the future: channels have to be begun again. @param {Subscription[]} all @param {BridgeError} error */
+  #forget(all, error) {
+    const begun = all.filter((each) => each.parts);
+    if (!begun.length) return this.#refuseAll(error);
+    for (const each of begun) {
+      each.forget();
+      this.reopen(each);
+    }
   }
 
   // The page.
@@ -297,7 +308,7 @@ export class Connection {
   /** @param {boolean} hidden */
   #hide(hidden) {
     this.#timers.stop("hidden");
-    if (!hidden || !Number.isFinite(this.#background)) return;
+    if (!hidden || this.status.state === "errored" || !Number.isFinite(this.#background)) return;
     this.#timers.after("hidden", this.#background, () => {
       this.#drop();
       if (this.#followers.size) this.#say("paused");

@@ -84,5 +84,5 @@ export function compose(cursors) {
 
 /** @param {unknown} value */
 function notACursor(value) {
-  return invalid(`${JSON.stringify(value)} is no cursor, and no cluster time of 16 hex digits`);
+  return invalid(`${JSON.stringify(value)} is no cursor and no cluster time`);
 }

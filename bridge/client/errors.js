@@ -98,8 +98,9 @@ export class MutationError extends BridgeError {
   /**
    * @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code
    * @param {string} message
-   * @param {{ cause?: unknown, mutationId: string, reason?: unknown }} options `reason`: the data of
-   *   the event that rejected it
+   * @param {{ cause?: unknown, mutationId: string, reason?: unknown }} options `reason`: what the
+   *   application or the change itself threw, the problem that was answered, or the data of the event
+   *   that rejected it; of a write that went with the one before it, the reason of that one
    */
   constructor(code, message, { cause, mutationId, reason }) {
     super(code, message, { cause });

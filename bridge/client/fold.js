@@ -24,7 +24,7 @@ export function fold(merge, state, events, freeze) {
     return state;
   } catch (cause) {
     if (cause instanceof BridgeError) throw cause;
-    throw new MergeError("the merge function threw", { cause, event: at });
+    throw new MergeError("merge threw", { cause, event: at });
   }
 }
 

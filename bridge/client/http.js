@@ -5,6 +5,9 @@ import { AuthError, HttpError, invalid, passing } from "./errors.js";
 /** @import { ConnectOptions, StreamRequest } from "./types.js" */
 
 export class Http {
+  /** @type {Promise<string | undefined> | undefined} */
+  #asked;
+
   /** @param {ConnectOptions} options @throws {BridgeError} `invalid_argument` */
   constructor({ url, token, fetch = (...request) => globalThis.fetch(...request), credentials }) {
     this.url = base(url);
@@ -18,8 +21,19 @@ export class Http {
     return typeof this.source === "function";
   }
 
-  /** @returns {Promise<string | undefined>} @throws {BridgeError} `auth`, where the callback throws */
-  async token() {
+  /**
+   * The token; those who ask while the callback runs share its answer.
+   * @returns {Promise<string | undefined>}
+   * @throws {BridgeError} `auth`, where the callback throws
+   */
+  token() {
+    this.#asked ??= this.#ask().finally(() => {
+      this.#asked = undefined;
+    });
+    return this.#asked;
+  }
+
+  async #ask() {
     if (typeof this.source !== "function") return this.source;
     try {
       return (await this.source()) ?? undefined;

@@ -44,11 +44,11 @@ export class Link {
     this.since = undefined;
     /** What the bridge said goodbye with. @type {any} */
     this.bye = undefined;
+    this.#watch();
   }
 
   /** @param {Transport} transport @param {StreamRequest} request */
   open(transport, request) {
-    this.#watch();
     this.channels = new Set(request.channels.map(({ channel }) => channel));
     try {
       this.#stream = transport(request, {
@@ -98,7 +98,11 @@ export class Link {
     if (frame.type === "ready") this.#ready(frame.heartbeat);
     if (frame.type === "bye") this.bye = frame;
     if (frame.type === "live") this.live = true;
-    this.#to.frame(this, frame, channels);
+    try {
+      this.#to.frame(this, frame, channels);
+    } catch (cause) {
+      this.#end(passing("protocol", `a frame of type ${frame.type} is bad`, cause));
+    }
   }
 
   /** @param {number} heartbeat seconds */

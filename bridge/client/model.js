@@ -1,5 +1,6 @@
 // A channel's state: fetched, kept up to date, and with the application's own writes laid over it.
 
+import { confirmation } from "./confirmation.js";
 import { positionOf } from "./cursor.js";
 import { Emitter } from "./emitter.js";
 import { BridgeError, invalid } from "./errors.js";
@@ -38,15 +39,14 @@ export class Model extends Reading {
   #subscription;
   /** The fetching that goes on, until the model is ready. @type {Run | undefined} */
   #run;
-  /** What the confirmed state contains. */
+  /** Up to where the confirmed state contains everything. @type {string | undefined} */
+  #cursor;
   #position = "";
   #fetched = false;
   /** Whether nobody knows where the state stands. */
   #adrift = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #idle;
-  /** Where the channel was let go. @type {string | undefined} */
-  #pausedAt;
 
   /** @param {Owner} bridge @param {ModelSpec<T>} spec */
   constructor(bridge, spec) {
@@ -70,7 +70,7 @@ export class Model extends Reading {
     this.#origin = new Origin(spec, bridge.snapshot);
     this.#mutations = new Mutations({
       apply: (/** @type {T} */ state, event) => this.#fold(state, [event]),
-      matches: spec.confirm ?? (({ mutationId }, event) => mutationId === event.mutationId),
+      confirmed: confirmation(spec),
       changed: () => this.#commit(),
       settled: (pending) => this.#events.emit("mutation", pending),
       unseen: () => this.#resync("timeout"),
@@ -82,7 +82,7 @@ export class Model extends Reading {
 
   /** Where the state stands, to be stored with it for `initial`; undefined before it is known. */
   get cursor() {
-    return this.#subscription?.cursor ?? this.#pausedAt;
+    return this.#cursor;
   }
 
   // What the application asks for.
@@ -116,6 +116,16 @@ export class Model extends Reading {
     return this.#mutations.add(change, send, options);
   }
 
+  /**
+   * Rolls back a write that waits: it was refused. Events with `rejected` do that by themselves, on
+   * whichever channel of the bridge they come; this is for what is heard elsewhere.
+   * @param {string} mutationId nothing happens where no such write waits
+   * @param {unknown} [reason] for the MutationError
+   */
+  reject(mutationId, reason) {
+    this.#mutations.reject(mutationId, reason);
+  }
+
   /** Lets the channel go; the state stays as it is until `resume`. */
   pause() {
     this.#living();
@@ -133,10 +143,10 @@ export class Model extends Reading {
   resume() {
     this.#living();
     if (this.state !== "paused") return Promise.resolve();
-    if (!this.#fetched || this.#pausedAt === undefined || this.#run) return this.#resync("manual");
-    this.#follow(this.#pausedAt);
+    if (this.#cursor === undefined || this.#run) return this.#resync("manual");
+    this.#follow(this.#cursor);
     this.#become("ready");
-    const live = this.waitFor(({ isStale }) => !isStale);
+    const live = this.waitFor(({ isStale }) => !isStale || this.#adrift);
     live.catch(() => {});
     return live;
   }
@@ -185,9 +195,9 @@ export class Model extends Reading {
     try {
       const failed = (/** @type {BridgeError} */ error) => this.#store.set({ error });
       const state = await this.#origin.fetch(reason, run.signal, this.#mutations.ids, failed);
-      if (run === this.#run && !run.signal.aborted) this.#adopt(state);
+      if (!run.signal.aborted) this.#adopt(state);
     } catch (error) {
-      if (run === this.#run && !run.signal.aborted) this.#fail(/** @type {BridgeError} */ (error));
+      if (!run.signal.aborted) this.#fail(/** @type {BridgeError} */ (error));
     }
   }
 
@@ -196,6 +206,7 @@ export class Model extends Reading {
     if (this.#bridge.freeze) deepFreeze(data);
     this.#fetched = true;
     this.#adrift = cursor === undefined;
+    this.#cursor = cursor;
     this.#position = cursor === undefined ? "" : positionOf(cursor);
     this.#store.replay(true);
     this.#mutations.contained(mutationIds);
@@ -226,7 +237,6 @@ export class Model extends Reading {
   }
 
   #letGo() {
-    this.#pausedAt = this.cursor;
     this.#subscription?.close();
     this.#subscription = undefined;
     this.#stale();
@@ -248,16 +258,17 @@ export class Model extends Reading {
       const wrong = /** @type {BridgeError} */ (error);
       return void this.#resync(reasonOf(wrong), wrong);
     }
-    this.#mutations.came(events);
+    this.#mutations.came(accepted);
     this.#commit(state);
     this.#moved();
   }
 
   #moved() {
-    this.#position = this.#subscription?.position ?? this.#position;
-    const before = this.#mutations.ids.length;
-    this.#mutations.reached(this.#position);
-    if (this.#mutations.ids.length !== before) this.#commit();
+    const at = this.#subscription;
+    if (!at) return;
+    this.#cursor = at.cursor;
+    this.#position = at.position;
+    if (this.#mutations.reached(this.#position)) this.#commit();
     this.#waiters.check();
   }
 
@@ -299,8 +310,7 @@ export class Model extends Reading {
   /** @param {ModelState} current @param {BridgeError} [reason] */
   #become(current, reason) {
     const previous = this.state;
-    const error =
-      current === "errored" ? reason : current === "ready" ? undefined : (reason ?? this.error);
+    const error = current === "ready" ? undefined : (reason ?? this.error);
     this.#store.set({ state: current, error });
     if (current === previous) return;
     const change = { current, previous, reason };
@@ -322,8 +332,6 @@ export class Model extends Reading {
 }
 
 /** @param {BridgeError} error */
-function reasonOf(error) {
-  return error.code === "patch" || error.code === "merge" ? error.code : "gap";
-}
+const reasonOf = ({ code }) => (code === "history_lost" ? "gap" : code);
 
-const disposed = () => new BridgeError("disposed", "the model was disposed; make another one");
+const disposed = () => new BridgeError("disposed", "the model was disposed");

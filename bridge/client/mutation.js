@@ -1,7 +1,9 @@
 // One write, from the moment it is made to the moment its outcome is known.
 
 import { positionOf } from "./cursor.js";
-import { HttpError, MutationError } from "./errors.js";
+import { HttpError, MergeError, MutationError } from "./errors.js";
+import { report } from "./report.js";
+import { Run } from "./run.js";
 
 /** @import { MutationStatus, OptimisticEvent, Pending } from "./types.js" */
 
@@ -10,20 +12,15 @@ export class PendingMutation {
   status = "pending";
   /** Where the database has it, once that is known. @type {string | undefined} */
   position = undefined;
-  /** When it was acknowledged. @type {number | undefined} */
-  acknowledgedAt = undefined;
-  #controller = new AbortController();
+  /** Writes of one name build on one another. @type {string | undefined} */
+  serial = undefined;
+  #run = new Run();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #startedAt = 0;
   #left;
   #expired;
-  /** @type {() => void} */
-  #confirm = () => {};
-  /** @type {(error: MutationError) => void} */
-  #refuse = () => {};
-  /** @type {Promise<void>} */
-  confirmed;
+  confirmed = this.#run.done;
   /** @type {Pending | undefined} */
   #view;
 
@@ -38,15 +35,10 @@ export class PendingMutation {
     this.createdAt = Date.now();
     this.#left = timeout;
     this.#expired = expired;
-    this.confirmed = new Promise((resolve, reject) => {
-      this.#confirm = resolve;
-      this.#refuse = reject;
-    });
-    this.confirmed.catch(() => {});
   }
 
   get signal() {
-    return this.#controller.signal;
+    return this.#run.signal;
   }
 
   get waits() {
@@ -75,11 +67,11 @@ export class PendingMutation {
     this.#left = Math.max(0, this.#left - (Date.now() - this.#startedAt));
   }
 
-  /** Gives it its time anew. @param {number} timeout milliseconds */
-  again(timeout) {
+  /** Gives it its time anew. @param {number} timeout milliseconds @param {boolean} runs */
+  again(timeout, runs) {
     this.clock(false);
     this.#left = timeout;
-    this.clock(true);
+    this.clock(runs);
   }
 
   /** @param {string | undefined} position */
@@ -87,29 +79,33 @@ export class PendingMutation {
     if (this.status !== "pending") return;
     this.status = "acknowledged";
     this.position = position;
-    this.acknowledgedAt = Date.now();
   }
 
   /** @param {MutationStatus} status @param {MutationError} [error] */
   settle(status, error) {
     this.clock(false);
     this.status = status;
-    if (!error) return this.#confirm();
-    this.#controller.abort(error);
-    this.#refuse(error);
+    if (error) this.#run.fail(error);
+    else this.#run.finish();
   }
 }
 
 /**
  * Where a write's answer says that the database has it: what `position` finds, or a `position` or
- * `operationTime` of the answer itself.
+ * `operationTime` of the answer itself. What is no position says nothing: the write is in the
+ * database all the same.
  * @param {any} result
  * @param {((result: any) => any) | undefined} position
  * @returns {string | undefined}
  */
 export function acknowledged(result, position) {
-  const found = position ? position(result) : (result?.position ?? result?.operationTime);
-  return found === undefined || found === null ? undefined : positionOf(found);
+  try {
+    const found = position ? position(result) : (result?.position ?? result?.operationTime);
+    return found === undefined || found === null ? undefined : positionOf(found);
+  } catch (error) {
+    if (position) report(error);
+    return undefined;
+  }
 }
 
 /**
@@ -117,9 +113,10 @@ export function acknowledged(result, position) {
  * @param {unknown} result what `send` gave
  * @throws {HttpError}
  */
-export function checkAnswer(result) {
+export async function checkAnswer(result) {
   if (typeof Response !== "function" || !(result instanceof Response) || result.ok) return;
-  throw new HttpError(result.status, `the answer was ${result.status}`);
+  const problem = await result.json().catch(() => undefined);
+  throw new HttpError(result.status, `the answer was ${result.status}`, { problem });
 }
 
 /** @returns {string} an id that nobody else has; `randomUUID` is for secure contexts only */
@@ -127,5 +124,14 @@ export const randomId = () =>
   crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 /** @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code @param {string} mutationId @param {{ cause?: unknown, reason?: unknown }} [more] */
-export const mutationError = (code, mutationId, more) =>
-  new MutationError(code, `write ${mutationId} was rolled back: ${code}`, { ...more, mutationId });
+export function mutationError(code, mutationId, { cause, reason = own(cause) } = {}) {
+  const text = `write ${mutationId}: ${code}`;
+  return new MutationError(code, text, { cause, reason, mutationId });
+}
+
+/** What the application itself threw, or what its back end answered. @param {unknown} cause */
+function own(cause) {
+  if (cause instanceof MergeError) return cause.cause;
+  if (cause instanceof MutationError) return cause.reason;
+  return (cause instanceof HttpError && cause.problem) || cause;
+}

@@ -1,6 +1,7 @@
 // The writes that wait for the database: laid over the confirmed state, confirmed or rolled back.
 
 import { invalid } from "./errors.js";
+import { call } from "./report.js";
 import { PendingMutation, acknowledged, checkAnswer, mutationError, randomId } from "./mutation.js";
 
 /** @import { MutationError } from "./errors.js" */
@@ -15,7 +16,7 @@ const SEEN_FOR = 300_000;
  * @template T
  * @typedef {{
  *   apply: (state: T, event: OptimisticEvent) => T,
- *   matches: (pending: Pending, event: ConfirmedEvent) => boolean,
+ *   confirmed: (waiting: readonly PendingMutation[], event: ConfirmedEvent) => readonly PendingMutation[],
  *   changed: () => void,
  *   settled: (pending: Pending) => void,
  *   unseen: () => Promise<void>,
@@ -29,7 +30,7 @@ export class Mutations {
   #pending = [];
   /** @type {Map<string, number>} */
   #seen = new Map();
-  /** @type {Map<string, Promise<unknown>>} */
+  /** @type {Map<string | undefined, Promise<unknown>>} */
   #queues = new Map();
   #owner;
   #running = false;
@@ -68,6 +69,7 @@ export class Mutations {
     const timeout = options.timeout ?? this.#owner.timeout;
     const event = Object.freeze({ ...change, mutationId, confirmed: /** @type {const} */ (false) });
     const pending = new PendingMutation(event, timeout, () => this.#expire(pending, timeout));
+    pending.serial = options.serial;
     this.#pending.push(pending);
     const sent = this.#begin(pending, send, options);
     sent.catch(() => {});
@@ -84,11 +86,8 @@ export class Mutations {
 
   /** @param {unknown} id */
   #free(id) {
-    if (typeof id !== "string" || !id || id.length > 256) {
-      throw invalid("mutationId: expected text of 1 to 256 characters");
-    }
-    if (this.ids.includes(id)) {
-      throw invalid(`mutationId ${id}: it is in use`);
+    if (typeof id !== "string" || !id || id.length > 256 || this.ids.includes(id)) {
+      throw invalid(`mutationId ${id}: in use, or not of 1 to 256 characters`);
     }
     return id;
   }
@@ -101,8 +100,6 @@ export class Mutations {
       this.#owner.settled(pending.view);
     }
     this.#owner.changed();
-    // What does not fit has been rolled back by now, and is not sent.
-    if (pending.status === "conflict") await pending.confirmed;
     return send && this.#send(pending, send, options);
   }
 
@@ -111,10 +108,11 @@ export class Mutations {
     const { mutationId, signal } = pending;
     try {
       const result = await this.#inTurn(serial, () => {
+        // What did not fit, or built on what has failed, is rolled back by now.
         if (signal.aborted) throw signal.reason;
         return send({ mutationId, signal });
       });
-      checkAnswer(result);
+      await checkAnswer(result);
       this.#acknowledge(pending, acknowledged(result, position));
       return result;
     } catch (cause) {
@@ -125,14 +123,12 @@ export class Mutations {
 
   /** Calls after the call before it with the same name has ended. @param {string | undefined} name @param {() => any} act */
   #inTurn(name, act) {
-    const before = name === undefined ? undefined : this.#queues.get(name);
+    const before = this.#queues.get(name);
     const turn = before ? before.then(act) : new Promise((resolve) => resolve(act()));
     if (name === undefined) return turn;
-    const ended = turn
-      .catch(() => {})
-      .then(() => {
-        if (this.#queues.get(name) === ended) this.#queues.delete(name);
-      });
+    const forget = () => this.#queues.get(name) === ended && this.#queues.delete(name);
+    /** @type {Promise<unknown>} */
+    const ended = turn.then(forget, forget);
     this.#queues.set(name, ended);
     return turn;
   }
@@ -147,37 +143,39 @@ export class Mutations {
 
   // What the stream says.
 
-  /** Messages that are in the confirmed state now, or reject. @param {readonly ConfirmedEvent[]} events */
+  /** Messages that are in the confirmed state now. @param {readonly ConfirmedEvent[]} events */
   came(events) {
     for (const event of events) {
-      if (event.mutationId !== undefined && !event.rejected) this.#note(event.mutationId);
-      const pending = this.#pending.find((each) => this.#owner.matches(each.view, event));
-      if (!pending) continue;
-      if (event.rejected) this.#fail(pending, "rejected", { reason: event.data });
-      else this.#settle(pending, "confirmed");
+      if (event.mutationId !== undefined) this.#note(event.mutationId);
+      // What an application's own rule throws is in the way of no message.
+      call(() => this.#confirm(this.#owner.confirmed(this.#pending, event)));
     }
   }
 
-  /** The confirmed state contains everything up to a position. @param {string} position */
+  /** @param {string} id @param {unknown} reason */
+  reject(id, reason) {
+    const pending = this.#pending.find(({ mutationId }) => mutationId === id);
+    if (pending) this.#rollBack(pending, "rejected", { reason });
+  }
+
+  /** The confirmed state contains everything up to a position. @param {string} position @returns whether that confirms any */
   reached(position) {
     this.#position = position;
-    for (const pending of [...this.#pending]) {
-      if (pending.position !== undefined && pending.position <= position)
-        this.#settle(pending, "confirmed");
-    }
+    const is = (/** @type {PendingMutation} */ { position: at }) =>
+      at !== undefined && at <= position;
+    return this.#confirm(this.#pending.filter(is));
   }
 
   /** The confirmed state contains these writes. @param {readonly string[]} ids */
   contained(ids) {
-    for (const pending of [...this.#pending]) {
-      if (ids.includes(pending.mutationId)) this.#settle(pending, "confirmed");
-    }
+    this.#confirm(this.#pending.filter(({ mutationId }) => ids.includes(mutationId)));
     for (const id of ids) this.#note(id);
   }
 
   /** Lays all over a confirmed state; what does not fit any more is rolled back alone. @param {T} state */
   over(state) {
     for (const pending of [...this.#pending]) {
+      if (!pending.waits) continue;
       try {
         state = this.#owner.apply(state, pending.event);
       } catch (cause) {
@@ -188,18 +186,37 @@ export class Mutations {
   }
 
   dispose() {
-    for (const pending of [...this.#pending]) this.#fail(pending, "disposed");
+    for (const pending of [...this.#pending].reverse()) this.#fail(pending, "disposed");
     this.#seen.clear();
   }
 
   // Ends.
 
-  /** @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code @param {{ cause?: unknown, reason?: unknown }} [more] */
-  #fail(pending, code, more) {
-    if (pending.waits) this.#settle(pending, code, mutationError(code, pending.mutationId, more));
+  /** @param {readonly PendingMutation[]} found @returns whether there are any */
+  #confirm(found) {
+    for (const pending of found) this.#settle(pending, "confirmed");
+    return found.length > 0;
   }
 
-  /** @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict"} code @param {{ cause?: unknown }} [more] */
+  /**
+   * A write that fails takes those of its `serial` with it that nobody has acknowledged: they were
+   * made on top of it. One that is cancelled goes alone.
+   * @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict" | "disposed"} code @param {{ cause?: unknown, reason?: unknown }} [more]
+   */
+  #fail(pending, code, more) {
+    if (!pending.waits) return;
+    const later = this.#pending.slice(this.#pending.indexOf(pending) + 1);
+    const cause = mutationError(code, pending.mutationId, more);
+    this.#settle(pending, code, cause);
+    if (pending.serial === undefined || code === "cancelled") return;
+    for (const each of later) {
+      if (each.serial === pending.serial && each.status === "pending") {
+        this.#fail(each, "cancelled", { cause });
+      }
+    }
+  }
+
+  /** @param {PendingMutation} pending @param {"rejected" | "timeout" | "cancelled" | "conflict"} code @param {{ cause?: unknown, reason?: unknown }} [more] */
   #rollBack(pending, code, more) {
     this.#fail(pending, code, more);
     this.#owner.changed();
@@ -224,7 +241,7 @@ export class Mutations {
       () => false,
     );
     if (!pending.waits) return;
-    if (!fetched || pending.position !== undefined) return pending.again(timeout);
+    if (!fetched || pending.position !== undefined) return pending.again(timeout, this.#running);
     this.#settle(pending, "confirmed");
     this.#owner.changed();
   }

@@ -61,7 +61,7 @@ function apply(draft, operation) {
 const needsValue = (operation) => !Object.hasOwn(operation, "value") && "value is missing";
 
 /**
- * A pointer's segments; the first is always empty, and alone it is the whole document.
+ * A pointer's segments; the first is always empty, and alone the whole document.
  * @param {unknown} pointer
  */
 function parse(pointer) {
@@ -107,7 +107,7 @@ function replace(draft, path, value) {
 
 /** @param {Draft} draft @param {string[]} path @returns {Wrong} */
 function remove(draft, path) {
-  if (path.length === 1) return "it is the whole document";
+  if (path.length === 1) return "the whole document";
   const holder = draft.holder(path, 1);
   const segment = path[path.length - 1];
   if (!holder || !has(holder, segment)) return MISSING;

@@ -1,16 +1,16 @@
-// One fetching of the state, from the request to the moment the model is ready.
+// Something that takes its time and can be given up: a state's fetching, a write, a wait.
 
 export class Run {
   #controller = new AbortController();
-  /** @type {() => void} */
-  #resolve = () => {};
+  /** It has come to its end. @type {() => void} */
+  finish = () => {};
   /** @type {(error: unknown) => void} */
   #reject = () => {};
 
   constructor() {
-    /** Settles once the model is ready, or cannot be. @type {Promise<void>} */
+    /** Settles with its outcome; needs no handler. @type {Promise<void>} */
     this.done = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
+      this.finish = resolve;
       this.#reject = reject;
     });
     this.done.catch(() => {});
@@ -23,16 +23,12 @@ export class Run {
   /** It is done with another one. @param {Run} other */
   follow(other) {
     this.#controller.abort();
-    other.done.then(this.#resolve, this.#reject);
+    other.done.then(this.finish, this.#reject);
   }
 
-  finish() {
-    this.#resolve();
-  }
-
-  /** @param {unknown} error */
+  /** @param {unknown} error also the reason of the signal */
   fail(error) {
-    this.#controller.abort();
+    this.#controller.abort(error);
     this.#reject(error);
   }
 

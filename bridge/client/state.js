@@ -28,7 +28,7 @@ export async function fetchState(fetch, retry, signal, failed, tries) {
   for (;;) {
     const { attempts } = tries;
     if (attempts) {
-      const error = new SyncError(`the state cannot be fetched: ${cause?.message}`, {
+      const error = new SyncError(`no state: ${cause?.message}`, {
         cause,
         attempts,
       });
@@ -58,7 +58,7 @@ function isFinal(error) {
 export function stateOf(result) {
   const place = result?.cursor === undefined ? result?.sequenceId : result.cursor;
   if (place === undefined || !("data" in result)) {
-    throw invalid("sync: expected { data, cursor }; cursor may be null");
+    throw invalid("sync: expected { data, cursor }");
   }
   const cursor = place === null ? undefined : cursorOf(place);
   return { data: result.data, cursor, mutationIds: result.mutationIds ?? [] };

@@ -10,10 +10,14 @@ import { call } from "./report.js";
 
 /** Messages kept while the state is fetched; beyond that they are asked for again. */
 const MOST_HELD = 10_000;
+/** Losses with a place among the messages: two streams tell of the same one. */
+const PLACED = /^(dropped|unrouted|too_large|history_lost)$/;
 
 export class Subscription {
   /** @type {Parts | undefined} what has come; undefined: nothing before `live` counts */
   #parts;
+  /** @type {Parts | undefined} what had come before the queue */
+  #told;
   /** @type {Parts} */
   #begun = new Map();
   /** @type {Message[]} */
@@ -26,6 +30,7 @@ export class Subscription {
   #replay = true;
   #buffer;
   #connection;
+  /** @type {Listener} */
   #listener;
 
   /**
@@ -53,9 +58,10 @@ export class Subscription {
     connection.add(this);
   }
 
-  /** What to give back to go on here later; undefined before anything is known. */
+  /** What to give back to go on after what was told; undefined before anything is known. */
   get cursor() {
-    return this.#parts && format(this.#parts);
+    const parts = this.#queue.length ? this.#told : this.#parts;
+    return parts && format(parts);
   }
 
   /** @returns {Parts | undefined} */
@@ -68,10 +74,12 @@ export class Subscription {
     return this.#parts ? least(this.#parts) : "";
   }
 
-  /** Ends it; nothing is told any more. */
+  /** Ends it; nothing is told any more, and its cursor stays where that stopped. */
   close() {
     this.#buffer?.clear();
+    if (this.#queue.length) this.#parts = this.#told;
     this.#queue = [];
+    this.#listener = {};
     this.#connection.remove(this);
   }
 
@@ -101,8 +109,10 @@ export class Subscription {
     const tag = message.id.slice(0, 8);
     const position = message.id.slice(9);
     const parts = this.#parts;
+    if (!this.#queue.length) this.#told = new Map(parts);
     if (parts?.size === 1 && parts.has(tag)) parts.set(tag, max(position, parts.get(tag) ?? ""));
     else this.#parts = new Map([[tag, position]]);
+    if (message.rejected) this.#connection.rejected(message);
     this.#queue.push(message);
     if (this.#holding && this.#queue.length > MOST_HELD) {
       this.#queue = [];
@@ -144,9 +154,11 @@ export class Subscription {
   /** Messages are missing. @param {string} reason @param {string} [cursor] after which they go on */
   lost(reason, cursor) {
     const known = this.#parts;
+    const places = cursor === undefined ? undefined : parse(cursor);
+    // Another stream has told of it already, and what follows it has come since.
+    if (places && PLACED.test(reason) && isPast(known, places)) return;
     this.flush();
-    if (cursor !== undefined) {
-      const places = parse(cursor);
+    if (places) {
       const own = known?.size === 1 && [...known.keys()].find((tag) => places.has(tag));
       this.#parts = own ? new Map([[own, /** @type {string} */ (places.get(own))]]) : places;
     }
@@ -271,6 +283,10 @@ function advanced(parts, places) {
   }
   return new Map([...parts].map(([tag, mark]) => [tag, max(mark, places.get(tag) ?? mark)]));
 }
+
+/** Whether more has come than up to some places. @param {Parts | undefined} parts @param {Parts} places */
+const isPast = (parts, places) =>
+  parts && [...parts].every(([tag, mark]) => mark > (places.get(tag) ?? mark));
 
 /** @param {string} id @param {Parts} to */
 function isAfter(id, to) {

@@ -14,10 +14,13 @@ import { AuthError, HttpError } from "./errors.js";
 export function verdict(error, renews) {
   const { code, problem, retryable, status = 0 } = /** @type {any} */ (error);
   if (error instanceof AuthError && renews) return "renew";
+  if (isBadCursor(error)) return "cursor";
   if (problem?.channel) return "channel";
-  if (problem?.code === "bad_cursor") return "cursor";
   return code === "invalid_argument" || (status >= 400 && !retryable) ? "final" : "wait";
 }
+
+/** Whether what was asked for can be had, but not from there. @param {BridgeError} error */
+export const isBadCursor = (error) => /** @type {any} */ (error).problem?.code === "bad_cursor";
 
 /**
  * Why a stream has ended: a goodbye for good says more than the end itself.

@@ -1,9 +1,10 @@
 // Those who wait for something to become true.
 
 import { BridgeError } from "./errors.js";
+import { Run } from "./run.js";
 
 export class Waiters {
-  /** @type {Set<{ met: () => boolean, resolve: () => void, reject: (error: unknown) => void }>} */
+  /** @type {Set<Run & { met: () => boolean }>} */
   #waiting = new Set();
 
   /**
@@ -15,15 +16,14 @@ export class Waiters {
   async wait(met, { signal, timeout } = {}) {
     if (signal?.aborted) throw cancelled();
     if (met()) return;
-    /** @type {any} */
-    const waiter = { met };
-    const cancel = () => waiter.reject(cancelled());
-    const late = () => waiter.reject(new BridgeError("timeout", `not within ${timeout} ms`));
+    const waiter = Object.assign(new Run(), { met });
+    const cancel = () => waiter.fail(cancelled());
+    const late = () => waiter.fail(new BridgeError("timeout", `not within ${timeout} ms`));
     const timer = timeout === undefined ? undefined : setTimeout(late, timeout);
     signal?.addEventListener("abort", cancel);
     this.#waiting.add(waiter);
     try {
-      await new Promise((resolve, reject) => Object.assign(waiter, { resolve, reject }));
+      await waiter.done;
     } finally {
       this.#waiting.delete(waiter);
       signal?.removeEventListener("abort", cancel);
@@ -31,14 +31,20 @@ export class Waiters {
     }
   }
 
-  /** Lets those go for whom it is true now. */
+  /** Lets those go for whom it is true now, or whose condition throws. */
   check() {
-    for (const waiter of [...this.#waiting]) if (waiter.met()) waiter.resolve();
+    for (const waiter of [...this.#waiting]) {
+      try {
+        if (waiter.met()) waiter.finish();
+      } catch (error) {
+        waiter.fail(error);
+      }
+    }
   }
 
   /** @param {unknown} error */
   fail(error) {
-    for (const waiter of [...this.#waiting]) waiter.reject(error);
+    for (const waiter of [...this.#waiting]) waiter.fail(error);
   }
 }
 

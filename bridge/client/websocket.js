@@ -61,6 +61,12 @@ class Channels {
   /** @param {readonly ChannelRequest[]} add @param {readonly string[]} remove */
   change(add, remove) {
     for (const channel of remove) this.#ready.delete(channel);
+    for (const [ref, asked] of this.#asked) {
+      this.#asked.set(
+        ref,
+        asked.filter(({ channel }) => !remove.includes(channel)),
+      );
+    }
     if (remove.length) this.#send({ type: "unsubscribe", ref: ++this.#ref, channels: remove });
     if (add.length) this.#subscribe(add);
   }

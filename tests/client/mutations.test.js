@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { BridgeError, HttpError, MergeError, MutationError } from "../../bridge/client/index.js";
+import {
+  BridgeError,
+  HttpError,
+  MergeError,
+  MutationError,
+  document,
+} from "../../bridge/client/index.js";
 import { Rig, at, fakeTime, id, letter, letters, pass, realTime, settle } from "./rig.js";
 
 beforeEach(fakeTime);
@@ -378,8 +384,9 @@ test("a write that does not fit any more is dropped alone", async () => {
   );
 });
 
-test("serial: one by one, waiting for sent and not for confirmed; a failure does not block", async () => {
-  const { model } = await text();
+/** Writes of one name, and what becomes of each. */
+async function queue() {
+  const { rig, model } = await text();
   const order = [];
   const answers = {};
   const send = (name) => () => {
@@ -388,19 +395,74 @@ test("serial: one by one, waiting for sent and not for confirmed; a failure does
       answers[name] = { resolve, reject };
     });
   };
-  const one = write(model, "1", send("1"), { serial: "s" });
-  write(model, "2", send("2"), { serial: "s" });
-  const three = write(model, "3", send("3"), { serial: "s" });
-  write(model, "4", send("4"), { serial: "other" });
+  const serial = (data, name = "s") => write(model, data, send(data), { serial: name });
+  return { rig, model, order, answers, serial };
+}
+
+test("serial: one by one, waiting for sent and not for confirmed", async () => {
+  const { model, order, answers, serial } = await queue();
+  const one = serial("1");
+  serial("2");
+  serial("3");
+  serial("4", "other");
   await settle();
   assert.deepEqual([order, model.data], [["1", "4"], "01234"]);
   answers[1].resolve();
   await settle();
   assert.deepEqual([order, one.status], [["1", "4", "2"], "acknowledged"]);
-  answers[2].reject(new Error("no"));
+});
+
+test("serial: what waits behind a write that fails goes with it, unsent, with its reason", async () => {
+  for (const fail of [
+    ({ answers }) => answers[2].reject("no"),
+    ({ model }) => model.reject("m2", "no"),
+  ]) {
+    const all = await queue();
+    const { model, order, answers, serial } = all;
+    const [one, two, three, other] = [serial("1"), serial("2"), serial("3"), serial("4", "other")];
+    const [failed, gone] = [outcome(two.confirmed), outcome(three.confirmed)];
+    const unsent = outcome(three.sent);
+    await settle();
+    answers[1].resolve();
+    await settle();
+    fail(all);
+    answers[2].reject("no");
+    await settle();
+    assert.deepEqual(order, ["1", "4", "2"]);
+    assert.deepEqual([one.status, other.status, model.data], ["acknowledged", "pending", "014"]);
+    assert.deepEqual([failed.code, failed.error.reason], ["rejected", "no"]);
+    assert.deepEqual([gone.code, gone.error.reason], ["cancelled", "no"]);
+    assert.equal(gone.error.cause, failed.error);
+    assert.equal(unsent.error, gone.error);
+    const next = serial("5");
+    await settle();
+    assert.deepEqual([next.status, order.at(-1), model.data], ["pending", "5", "0145"]);
+  }
+});
+
+test("serial: a timeout takes what waits with it; cancel() takes nothing", async () => {
+  const { model, order, serial, answers } = await queue();
+  const [one, two] = [serial("1"), serial("2")];
   await settle();
-  assert.deepEqual(order, ["1", "4", "2", "3"]);
-  assert.deepEqual([model.data, three.status], ["0134", "pending"]);
+  one.cancel();
+  assert.deepEqual([two.status, model.data], ["pending", "02"]);
+  answers[1].resolve();
+  await settle();
+  assert.deepEqual(order, ["1", "2"]);
+  const three = serial("3");
+  await pass(31_000, 1000);
+  assert.deepEqual([two.status, three.status, model.data], ["timeout", "cancelled", "0"]);
+});
+
+test("serial: a write that was made after an acknowledged one stays when that is confirmed", async () => {
+  const { rig, model, answers, serial } = await queue();
+  const [one, two] = [serial("1"), serial("2")];
+  await settle();
+  rig.stream.frame(letter(5, "1", { mutationId: "m1" }));
+  await settle();
+  answers[1].reject(new Error("the answer was cut off"));
+  await settle();
+  assert.deepEqual([one.status, two.status, model.data], ["confirmed", "pending", "012"]);
 });
 
 test("a write in a queue that is cancelled is never sent", async () => {
@@ -454,4 +516,198 @@ test("disposing rejects what waits, with disposed", async () => {
   model.dispose();
   await settle();
   assert.equal(one.code, "disposed");
+});
+
+// Why a write was rolled back.
+
+test("reason: what the change, the merge or send threw, and what the back end answered", async () => {
+  const why = new Error("version 3 is there");
+  const rig = new Rig();
+  const { model } = await rig.ready([{ _id: 1 }]);
+  const fail = () => {
+    throw why;
+  };
+  const problem = { title: "Full", status: 409, detail: "The board is full" };
+  const json = () => Response.json(problem, { status: 409 });
+  const plain = () => new Response("<h1>no</h1>", { status: 502 });
+  const update = (one) => one;
+  const cases = [
+    [model.mutate({ key: 1, update: fail }), (reason) => reason === why],
+    [model.mutate({ key: 1, update }, fail), (reason) => reason === why],
+    [model.mutate({ key: 1, update }, json), (reason) => reason.detail === problem.detail],
+    [model.mutate({ key: 1, update }, plain), (reason) => reason.status === 502],
+    [model.mutate({ key: 9, update }), (reason) => reason.code === "history_lost"],
+    [
+      model.mutate({ key: 1, patch: [{ op: "remove", path: "/x" }] }),
+      (reason) => reason.code === "patch",
+    ],
+  ];
+  for (const [{ confirmed }, fits] of cases) {
+    await assert.rejects(
+      confirmed,
+      (error) => error instanceof MutationError && fits(error.reason),
+    );
+  }
+  const cancelled = model.mutate({ key: 1, update });
+  cancelled.cancel();
+  await assert.rejects(cancelled.confirmed, ({ reason }) => reason === undefined);
+});
+
+// Refusals that come elsewhere.
+
+const refusal = (n, mutationId, channel) =>
+  letter(n, { why: "no money" }, { mutationId, channel, rejected: true });
+
+test("an event with rejected rolls a write back, on whichever channel it comes", async () => {
+  const { rig, model } = await text();
+  rig.bridge.subscribe("outbox:me", {});
+  await rig.connected();
+  const [one, two] = [write(model, "1"), write(model, "2", () => "accepted")];
+  const rejected = outcome(two.confirmed);
+  await two.sent;
+  rig.stream.frame({ ...refusal(5, "m2", "outbox:me"), type: "event" });
+  await settle();
+  assert.deepEqual([one.status, model.data, rejected.code], ["pending", "01", "rejected"]);
+  assert.deepEqual(rejected.error.reason, { why: "no money" });
+});
+
+test("a refusal counts at once, also on a channel whose state is being fetched", async () => {
+  const { rig, model } = await text();
+  let answer;
+  const sync = () => new Promise((resolve) => (answer = resolve));
+  const other = rig.bridge.model({ ...letters, channel: "outbox:me", sync });
+  other.sync();
+  await settle();
+  answer({ data: "", cursor: id(1) });
+  await rig.connected();
+  other.sync();
+  await settle();
+  const one = write(model, "1");
+  rig.stream.frame(refusal(5, "m1", "outbox:me"));
+  await settle();
+  assert.deepEqual([one.status, model.data], ["rejected", "0"]);
+  answer({ data: "", cursor: id(9) });
+  await settle();
+  assert.equal(other.state, "ready");
+});
+
+test("a message on another channel confirms nothing: the model's state does not contain it", async () => {
+  const { rig, model } = await text();
+  rig.bridge.subscribe("outbox:me", {});
+  await rig.connected();
+  const one = write(model, "1");
+  rig.stream.frame(letter(5, "x", { mutationId: "m1", channel: "outbox:me" }));
+  await settle();
+  assert.equal(one.status, "pending");
+});
+
+test("model.reject() is for what is heard elsewhere", async () => {
+  const { model } = await text();
+  const one = write(model, "1");
+  const rejected = outcome(one.confirmed);
+  model.reject("m9", "nothing");
+  model.reject("m1", "no");
+  await settle();
+  assert.deepEqual([model.data, rejected.code, rejected.error.reason], ["0", "rejected", "no"]);
+});
+
+// Deletes: their message has the id of the write before them.
+
+test("a delete is confirmed by what takes its document away, whoever did it", async () => {
+  for (const op of ["delete", "leave"]) {
+    const rig = new Rig();
+    const { model } = await rig.ready([{ _id: 1 }, { _id: 2 }]);
+    const twice = [1, 1].map((key) => model.mutate({ op: "delete", key }));
+    const other = model.mutate({ op: "delete", key: 2 });
+    rig.stream.tell(5, { op, key: 1, mutationId: "a stranger's" });
+    await settle();
+    assert.deepEqual(
+      [...twice.map(({ status }) => status), other.status, model.confirmed],
+      ["confirmed", "confirmed", "pending", [{ _id: 2 }]],
+    );
+  }
+});
+
+test("a delete that repeats the id of an earlier write: both are in the state", async () => {
+  const rig = new Rig();
+  const { model } = await rig.ready([{ _id: 1 }]);
+  const update = (one) => ({ ...one, x: 1 });
+  const earlier = model.mutate({ key: 1, update, mutationId: "m1" }, () => "ok");
+  const gone = model.mutate({ op: "delete", key: 1 });
+  const later = model.mutate({ document: { _id: 1, again: true }, mutationId: "m3" });
+  await earlier.sent;
+  // Conflation leaves out the message of the earlier write.
+  rig.stream.tell(5, { op: "delete", key: 1, mutationId: "m1" });
+  await settle();
+  assert.deepEqual(
+    [earlier.status, gone.status, later.status, model.data],
+    ["confirmed", "confirmed", "pending", [{ _id: 1, again: true }]],
+  );
+});
+
+test("a stranger's delete: a change of the document conflicts, with an id of its own or not", async () => {
+  const rig = new Rig();
+  const { model } = await rig.ready([{ _id: 1 }]);
+  const change = model.mutate({ key: 1, update: (one) => ({ ...one, x: 1 }) });
+  rig.stream.tell(5, { op: "delete", key: 1, mutationId: "the stranger's last" });
+  await settle();
+  assert.equal(change.status, "conflict");
+});
+
+test("deletes of document(): of its own key, and no other", async () => {
+  for (const [key, status] of [
+    [1, "confirmed"],
+    [2, "pending"],
+  ]) {
+    const rig = new Rig();
+    const { model } = await rig.ready([{ _id: 1 }], { merge: document({ key: 1 }) });
+    const write = model.mutate({ op: "delete", key: 1 });
+    rig.stream.tell(5, { op: "delete", key });
+    await settle();
+    assert.equal(write.status, status);
+  }
+});
+
+// What must not undo a write that the database has.
+
+test("an answer whose position is none is an answer all the same", async () => {
+  const reported = [];
+  globalThis.reportError = (error) => reported.push(error);
+  const { model } = await text();
+  const fields = write(model, "1", () => ({ position: 4, title: "fourth in its list" }));
+  const own = write(model, "2", () => ({}), { position: () => "not a position" });
+  await Promise.all([fields.sent, own.sent]);
+  delete globalThis.reportError;
+  assert.deepEqual(
+    [fields.status, own.status, model.data],
+    ["acknowledged", "acknowledged", "012"],
+  );
+  assert.deepEqual(
+    reported.map(({ code }) => code),
+    ["invalid_argument"],
+  );
+});
+
+test("a confirm that throws is reported, and no message is missing for it", async () => {
+  const reported = [];
+  globalThis.reportError = (error) => reported.push(error);
+  const { rig, model } = await text({ confirm: (_, { headers }) => headers.id === 1 });
+  write(model, "1");
+  rig.stream.frame(letter(5, "x"));
+  await settle();
+  delete globalThis.reportError;
+  assert.deepEqual([model.confirmed, model.data, reported.length], ["0x", "0x1", 1]);
+});
+
+test("a write whose state cannot be fetched does not wake an errored model again and again", async () => {
+  let fetches = 0;
+  const { model } = await text({
+    sync: () => {
+      fetches += 1;
+      return fetches > 1 ? "wrong" : { data: "0", cursor: id(1) };
+    },
+  });
+  write(model, "1", () => "ok");
+  await pass(200_000, 5000);
+  assert.deepEqual([model.state, fetches], ["errored", 2]);
 });

@@ -242,6 +242,44 @@ test("WebSocket: what will pass, and a frame that is no JSON, end the socket; it
   }
 });
 
+test("WebSocket: a cursor that lies in the future is given up, and the channel is not", async () => {
+  const { rig, socket } = sockets();
+  const { told } = follow(rig, "a", id(9));
+  follow(rig, "b", id(1));
+  await pass(30);
+  socket().onopen();
+  const bad = { type: "error", code: "bad_cursor", channel: "a", detail: "it lies in the future" };
+  await socket().say({ ...bad, ref: 1 });
+  await socket().say({ ...bad, ref: 2 });
+  socket().frames;
+  await socket().say(ready(3, "b"), live(3, id(1)));
+  await pass(30);
+  assert.deepEqual(told, ["unknown_cursor"]);
+  const [, again] = socket().frames;
+  assert.deepEqual(again, { type: "subscribe", ref: 5, channels: ["a"] });
+  await socket().say(ready(5, "a"), live(5, id(3)), gone(5, "a"));
+  assert.deepEqual(told, ["unknown_cursor", "live", 5]);
+});
+
+test("WebSocket: what was given up is not asked for again with those it was refused with", async () => {
+  const { rig, socket } = sockets();
+  const c = follow(rig, "c", id(1));
+  follow(rig, "bad", id(1));
+  follow(rig, "a", id(1));
+  await pass(30);
+  socket().onopen();
+  await socket().say({ type: "heartbeat", cursor: id(1) });
+  socket().onmessage({ data: JSON.stringify(ready(0)) });
+  c.subscription.close();
+  await pass(30);
+  socket().frames;
+  await socket().say({ type: "error", ref: 1, code: "unknown_channel", detail: "no" });
+  assert.deepEqual(
+    socket().frames.flatMap(({ channels }) => channels.map(({ channel }) => channel)),
+    ["bad", "a"],
+  );
+});
+
 class FakeSource extends EventTarget {
   static all = [];
   constructor(url, init) {

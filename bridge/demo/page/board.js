@@ -1,13 +1,13 @@
 // One board: what is on it, what happens there, and writes that show before they are saved.
 
-import { MutationError, collection } from "../../client/index.js";
-import { Refused } from "./backend.js";
+import { collection } from "../../client/index.js";
 import { newKey } from "./tasks.js";
 
 /** @typedef {import("./tasks.js").Task} Task */
 /** @typedef {import("./tasks.js").Spot} Spot */
 /** @typedef {import("./backend.js").Backend} Backend */
 /** @typedef {import("../../client/index.js").Bridge} Bridge */
+/** @typedef {import("../../client/index.js").MutationError} MutationError */
 /** @typedef {import("../../client/index.js").Message} Message */
 /** @typedef {{ name: string, data: any }} Happening */
 /** @typedef {{ why: string, late: boolean }} Reason `late`: somebody else was first */
@@ -29,8 +29,8 @@ export class Board {
   #told;
   #changes;
   #events;
-  /** @type {Map<string, { key: string, cancel: () => void, why: string, told: boolean }>} */
-  #writes = new Map();
+  /** @type {Set<string>} */
+  #writes = new Set();
 
   /**
    * @param {string} name
@@ -45,7 +45,6 @@ export class Board {
     this.tasks = bridge.model({
       channel: `board:${name}`,
       merge: /** @type {import("../../client/index.js").Merge<readonly Task[]>} */ (collection()),
-      confirm: isConfirmedBy,
     });
     /** What happened last, newest first: the back end's own state, and then every event. */
     this.activity = bridge.model({
@@ -63,10 +62,7 @@ export class Board {
       moved: () => told.moved(this.#changes.cursor ?? ""),
     });
     this.#events = bridge.subscribe(`activity:${name}`, {
-      messages: (messages, { replay }) => {
-        for (const message of messages) this.#takeBack(message);
-        told.messages(messages, replay);
-      },
+      messages: (messages, { replay }) => told.messages(messages, replay),
     });
   }
 
@@ -121,52 +117,27 @@ export class Board {
       position: ({ position }) => position,
     });
     const id = mutation.mutationId;
-    const write = { key: task._id, cancel: mutation.cancel, why: "", told: false };
-    this.#writes.set(id, write);
+    this.#writes.add(id);
     mutation.confirmed
       .catch((/** @type {MutationError} */ error) => {
-        if (error.code === "disposed" || write.told) return;
-        this.#told.undone(task, write.why ? { why: write.why, late: false } : reasonOf(error));
-        this.#undo(task._id);
+        // What was built on a write that failed goes with it, and needs no word of its own.
+        if (error.code === "disposed" || error.code === "cancelled") return;
+        this.#told.undone(task, reasonOf(error));
       })
       .finally(() => this.#writes.delete(id));
   }
-
-  /** Writes that built on one that failed go with it. @param {string} key */
-  #undo(key) {
-    for (const write of this.#writes.values()) {
-      if (write.key !== key) continue;
-      write.told = true;
-      write.cancel();
-    }
-  }
-
-  /** A write that was accepted and then refused. @param {Message} message */
-  #takeBack({ rejected, mutationId, data }) {
-    const write = rejected && mutationId ? this.#writes.get(mutationId) : undefined;
-    if (!write) return;
-    write.why = data.why;
-    write.cancel();
-  }
 }
 
 /**
- * By its id; but the message of a delete has the id of the write before it.
- * @param {import("../../client/index.js").Pending} pending
- * @param {import("../../client/index.js").ConfirmedEvent} event
- */
-function isConfirmedBy({ mutationId, event: wish }, event) {
-  if (wish.op === "delete" && event.op === "delete") return wish.key === event.key;
-  return mutationId === event.mutationId;
-}
-
-/**
- * What the back end or the change itself said, below what the client made of it.
- * @param {Error} error
- * @param {boolean} [late]
+ * What the back end, its event or the change itself said.
+ * @param {MutationError} error
  * @returns {Reason}
  */
-function reasonOf(error, late = error instanceof MutationError && error.code === "conflict") {
-  if (error.cause instanceof Error) return reasonOf(error.cause, late);
-  return { why: error.message, late: late || (error instanceof Refused && error.late) };
+function reasonOf({ code, message, reason }) {
+  const {
+    why = message,
+    message: said = why,
+    late = code === "conflict",
+  } = /** @type {any} */ (reason) ?? {};
+  return { why: said, late };
 }
