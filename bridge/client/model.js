@@ -196,7 +196,7 @@ export class Model extends Reading {
     if (this.#bridge.freeze) deepFreeze(data);
     this.#fetched = true;
     this.#adrift = cursor === undefined;
-    this.#position = cursor === undefined ? "" : positionOf(cursor);
+    this.#position = cursor ? positionOf(cursor) : "";
     this.#store.replay(true);
     this.#mutations.contained(mutationIds);
     this.#mutations.reached(this.#position);

@@ -10,8 +10,6 @@ export class PendingMutation {
   status = "pending";
   /** Where the database has it, once that is known. @type {string | undefined} */
   position = undefined;
-  /** When it was acknowledged. @type {number | undefined} */
-  acknowledgedAt = undefined;
   #controller = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -87,7 +85,6 @@ export class PendingMutation {
     if (this.status !== "pending") return;
     this.status = "acknowledged";
     this.position = position;
-    this.acknowledgedAt = Date.now();
   }
 
   /** @param {MutationStatus} status @param {MutationError} [error] */

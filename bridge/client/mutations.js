@@ -88,7 +88,7 @@ export class Mutations {
       throw invalid("mutationId: expected text of 1 to 256 characters");
     }
     if (this.ids.includes(id)) {
-      throw invalid(`mutationId ${id}: it is in use`);
+      throw invalid(`mutationId ${id} is in use`);
     }
     return id;
   }
@@ -125,7 +125,7 @@ export class Mutations {
 
   /** Calls after the call before it with the same name has ended. @param {string | undefined} name @param {() => any} act */
   #inTurn(name, act) {
-    const before = name === undefined ? undefined : this.#queues.get(name);
+    const before = this.#queues.get(/** @type {string} */ (name));
     const turn = before ? before.then(act) : new Promise((resolve) => resolve(act()));
     if (name === undefined) return turn;
     const ended = turn
@@ -150,7 +150,7 @@ export class Mutations {
   /** Messages that are in the confirmed state now, or reject. @param {readonly ConfirmedEvent[]} events */
   came(events) {
     for (const event of events) {
-      if (event.mutationId !== undefined && !event.rejected) this.#note(event.mutationId);
+      if (event.mutationId && !event.rejected) this.#note(event.mutationId);
       const pending = this.#pending.find((each) => this.#owner.matches(each.view, event));
       if (!pending) continue;
       if (event.rejected) this.#fail(pending, "rejected", { reason: event.data });
@@ -162,8 +162,9 @@ export class Mutations {
   reached(position) {
     this.#position = position;
     for (const pending of [...this.#pending]) {
-      if (pending.position !== undefined && pending.position <= position)
-        this.#settle(pending, "confirmed");
+      // Of one without a position this says no.
+      const at = /** @type {string} */ (pending.position);
+      if (at <= position) this.#settle(pending, "confirmed");
     }
   }
 
@@ -224,7 +225,7 @@ export class Mutations {
       () => false,
     );
     if (!pending.waits) return;
-    if (!fetched || pending.position !== undefined) return pending.again(timeout);
+    if (!fetched || pending.position) return pending.again(timeout);
     this.#settle(pending, "confirmed");
     this.#owner.changed();
   }

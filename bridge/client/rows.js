@@ -1,6 +1,7 @@
 // An array of documents that is being changed, each known by the text of its key.
 
 import { applyMessage, needsDocument } from "./apply.js";
+import { invalid } from "./errors.js";
 import { gap, mustSync } from "./keys.js";
 
 /**
@@ -53,9 +54,7 @@ export class Rows {
 
   /** Applies what is known about a document. @param {string} name @param {any} event */
   take(name, event) {
-    if (event.mode === "ref" || (event.document === undefined && event.reason)) {
-      return this.miss(name, event);
-    }
+    if (!event.document && event.reason) return this.miss(name, event);
     if (!needsDocument(event)) return this.put(name, event.document);
     const at = this.find(name);
     const hidden = this.hidden.get(name);
@@ -76,6 +75,7 @@ export class Rows {
 
   /** @param {string} name @param {T} document */
   put(name, document) {
+    if (document === undefined) throw invalid("expected a document");
     const { filter } = this.options;
     if (filter && !filter(document)) {
       this.drop(name);
@@ -88,16 +88,15 @@ export class Rows {
 
   /** @param {string} name @param {T} document */
   place(name, document) {
-    const at = this.find(name);
+    let at = this.find(name);
     if (at >= 0 && this.rows[at] === document) return;
     this.changed = true;
-    if (at >= 0) {
-      this.rows[at] = document;
-      return;
+    if (at < 0) {
+      at = this.rows.length;
+      this.index?.set(name, at);
+      this.names[at] = name;
     }
-    this.index?.set(name, this.rows.length);
-    this.names.push(name);
-    this.rows.push(document);
+    this.rows[at] = document;
   }
 
   /** @param {string} name */

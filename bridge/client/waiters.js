@@ -7,10 +7,10 @@ export class Waiters {
   #waiting = new Set();
 
   /**
-   * @param {() => boolean} met
+   * @param {() => boolean} met throws where it cannot become true
    * @param {{ signal?: AbortSignal, timeout?: number }} [options] milliseconds
    * @returns {Promise<void>}
-   * @throws {BridgeError} `timeout` or `cancelled`
+   * @throws {BridgeError} `timeout` or `cancelled`, or what `met` throws
    */
   async wait(met, { signal, timeout } = {}) {
     if (signal?.aborted) throw cancelled();
@@ -31,9 +31,15 @@ export class Waiters {
     }
   }
 
-  /** Lets those go for whom it is true now. */
+  /** Lets those go for whom it is true now, or cannot become true. */
   check() {
-    for (const waiter of [...this.#waiting]) if (waiter.met()) waiter.resolve();
+    for (const waiter of [...this.#waiting]) {
+      try {
+        if (waiter.met()) waiter.resolve();
+      } catch (error) {
+        waiter.reject(error);
+      }
+    }
   }
 
   /** @param {unknown} error */
