@@ -103,7 +103,17 @@ def test_a_wrong_variable_is_one_line(name: str, value: str, named: str, tmp_pat
     expect_refusal(file, named, **{name: value})
 
 
-@pytest.mark.parametrize("wrong", [["fly"], ["run", "--fast"], ["images", "enable"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["fly"],
+        ["run", "--fast"],
+        ["images", "enable"],
+        ["tail", "a", "--url", "127.0.0.1:8080"],
+        ["token", "--channels", "a", "--claim", "admin"],
+        ["token", "--channels", "a", "--claim", "exp:0"],
+    ],
+)
 def test_a_wrong_command_line_is_exit_code_2(wrong: list[str]) -> None:
     assert command(*wrong).returncode == 2
 
@@ -114,7 +124,7 @@ def test_a_mongodb_that_does_not_answer_is_exit_code_3(tmp_path: Path) -> None:
     done = command("run", "-c", str(file))
     assert done.returncode == 3
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("livesync-bridge")]
-    assert "127.0.0.1:1" in line
+    assert "mongo.uri: 127.0.0.1:1" in line
 
 
 def test_a_check_without_mongodb_fails_and_says_why(tmp_path: Path) -> None:
