@@ -125,9 +125,18 @@ export class Subscription {
     if (!this.#holding) this.#tell("moved");
   }
 
-  /** What was missed has come. @param {string} cursor */
-  live(cursor) {
-    this.#parts ??= parse(cursor);
+  /**
+   * What was missed has come.
+   * @param {string} cursor
+   * @param {boolean} shared whether the stream was asked for with one cursor for all its channels:
+   *   the bridge then ignores a part that is of none of its watchers, and cannot say so
+   */
+  live(cursor, shared) {
+    const places = parse(cursor);
+    const known = this.#parts ?? places;
+    const follows = [...known.keys()].some((tag) => !tag || places.has(tag));
+    if (shared && !follows) this.lost("unknown_cursor", cursor);
+    this.#parts ??= places;
     this.moved(cursor);
     this.#replay = false;
     if (!this.#holding) this.#tell("live");
