@@ -23,9 +23,6 @@ from bridge.tail import tail
 
 FAILED, BAD_USAGE, NO_MONGO = 1, 2, 3
 
-WIDE = 200
-"""Characters of a table's line that is not for a terminal."""
-
 REGISTERED = ("aud", "channels", "exp", "iat", "iss", "nbf", "sub")
 """Claims that have an option or a key of their own."""
 
@@ -62,9 +59,7 @@ def run(config: Path) -> None:
 @_config
 def check_command(config: Path) -> None:
     """Asks the real MongoDB whether the configuration can run."""
-    # In a file or a pipeline no line has to end: commands stay in one piece.
-    console = Console(width=None if sys.stdout.isatty() else WIDE)
-    if not asyncio.run(check(load_config(config), console)):
+    if not asyncio.run(check(load_config(config), Console())):
         sys.exit(FAILED)
 
 

@@ -136,6 +136,18 @@ def test_a_check_without_mongodb_fails_and_says_why(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_check_says_commands_in_one_piece_however_narrow_the_terminal(
+    mongod: Mongod, database: Database, tmp_path: Path
+) -> None:
+    name = f"{database.name}.todos"
+    file = tmp_path / "config.yaml"
+    watchers = {"todos": {"watch": name, "channel": "todos:{room}", "mode": "patch"}}
+    file.write_text(yaml.safe_dump(configuration(mongod.uri, watchers)))
+    done = command("check", "-c", str(file), COLUMNS="40")
+    assert done.returncode == 1
+    assert f"✗ watcher todos: livesync-bridge images enable {name}" in done.stdout.splitlines()
+
+
 async def test_a_watcher_that_lacks_images_is_refused_with_the_command_that_enables_them(
     mongod: Mongod, database: Database, tmp_path: Path
 ) -> None:
