@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PRETTIER := tests/client/node_modules/prettier/bin/prettier.cjs --config tests/client/.prettierrc.json --log-level warn
 TSC := tests/client/node_modules/typescript/bin/tsc
 # The client's tests look at memory, and import it by the name of its package.
-NODE_TEST := --expose-gc --preserve-symlinks --test --test-reporter=spec
+NODE_TEST := --expose-gc --preserve-symlinks --test --test-timeout=60000 --test-reporter=spec
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # An interpreter that is gone (the system's Python was replaced) takes its stamps with it.

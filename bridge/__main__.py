@@ -23,6 +23,9 @@ from bridge.tail import tail
 
 FAILED, BAD_USAGE, NO_MONGO = 1, 2, 3
 
+REGISTERED = ("aud", "channels", "exp", "iat", "iss", "nbf", "sub")
+"""Claims that have an option or a key of their own."""
+
 _config = click.option(
     "-c",
     "--config",
@@ -108,12 +111,29 @@ def status(config: Path) -> None:
 @click.option("--channels", multiple=True, required=True, help="A channel pattern; repeatable.")
 @click.option("--ttl", type=click.IntRange(min=1), default=3600, show_default=True, help="Seconds.")
 @click.option("--sub", default="", help="The subject: who the token is for.")
-def token(config: Path, channels: tuple[str, ...], ttl: int, sub: str) -> None:
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    metavar="NAME:VALUE",
+    callback=lambda _context, _option, texts: dict(map(_claim, texts)),
+    help="Another claim, as in redact's unless; repeatable.",
+)
+def token(
+    config: Path, channels: tuple[str, ...], ttl: int, sub: str, claims: dict[str, str]
+) -> None:
     """Makes a token with the configured secret and prints it."""
     tokens = tokens_of(load_config(config).auth)
     if tokens is None:
         raise ConfigError("auth.jwt.secret: not set; make one with: openssl rand -base64 48")
-    click.echo(tokens.mint(channels=channels, ttl=ttl, subject=sub))
+    click.echo(tokens.mint(channels=channels, ttl=ttl, subject=sub, more=claims))
+
+
+def _claim(text: str) -> tuple[str, str]:
+    name, _, value = text.rpartition(":")
+    if not name or not value or name in REGISTERED:
+        raise click.BadParameter(f"{text}: expected NAME:VALUE, such as role:admin")
+    return name, value
 
 
 @cli.command("tail")
@@ -125,7 +145,7 @@ def token(config: Path, channels: tuple[str, ...], ttl: int, sub: str) -> None:
 def tail_command(
     channels: tuple[str, ...], url: str, since: str | None, snapshot: bool, token: str | None
 ) -> None:
-    """Follows channels in the terminal; reconnects without losing anything."""
+    """Follows channels in the terminal; reconnects without loss."""
     following = tail(
         channels,
         url=url,
@@ -141,7 +161,7 @@ def tail_command(
 @cli.command("demo")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 def demo_command(port: int) -> None:
-    """Runs an embedded mongod, a sample application and the bridge, to be looked at."""
+    """Runs an embedded mongod, a sample application and the bridge."""
     # Imported here since only the demo has parts outside of the service's dependencies.
     from bridge.demo.show import show  # noqa: PLC0415
 
@@ -177,7 +197,8 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BridgeError:
 
 
 def _exit(error: BridgeError) -> None:
-    click.echo(f"livesync-bridge: {error}", err=True)
+    where = "MongoDB, at mongo.uri: " if isinstance(error, MongoError) else ""
+    click.echo(f"livesync-bridge: {where}{error}", err=True)
     code = (
         BAD_USAGE
         if isinstance(error, ConfigError)

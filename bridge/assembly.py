@@ -55,6 +55,7 @@ class Plan:
         reads = mentions(self.stages, "fullDocument")
         return Need(
             watcher=self.name,
+            watch=self.config.watch,
             full_document=self.config.full_document,
             full_document_before_change=self.config.full_document_before_change,
             patches=self.mode == "patch",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bridge.admission import tokens_of
 from bridge.assembly import Plan, assemble, plans, sources
@@ -43,18 +44,23 @@ class Finding:
 
 
 async def check(config: Config, console: Console) -> bool:
-    """Prints a table of findings; whether everything that must be right is."""
+    """Prints a table of findings, and what to do; whether everything that must be right is."""
+    findings = [finding async for finding in _findings(config)]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "what", "found", "to do"):
+    for column in ("", "what", "found"):
         table.add_column(column, overflow="fold")
-    styles = {"✓": "green", "!": "yellow", "✗": "red"}
-    fine = True
-    async for finding in _findings(config):
-        mark = f"[{styles[finding.mark]}]{finding.mark}[/]"
-        table.add_row(mark, finding.what, finding.found, finding.fix)
-        fine = fine and finding.mark != "✗"
+    for finding in findings:
+        table.add_row(_mark(finding), Text(finding.what), Text(finding.found))
     console.print(table)
-    return fine
+    for finding in findings:
+        if finding.fix:  # in one piece, whatever the width: it may be a command
+            line = Text.assemble(_mark(finding), (f" {finding.what}: ", "bold"), finding.fix)
+            console.print(line, soft_wrap=True)
+    return all(finding.mark != "✗" for finding in findings)
+
+
+def _mark(finding: Finding) -> Text:
+    return Text(finding.mark, style={"✓": "green", "!": "yellow", "✗": "red"}[finding.mark])
 
 
 async def _findings(config: Config) -> AsyncIterator[Finding]:

@@ -77,6 +77,15 @@ class Ping(_Frame):
 
 ClientFrame: TypeAlias = Subscribe | Unsubscribe | Auth | Ping
 
+_EXPECTED = {
+    "channels": "a list of 1 to 1,000 channels",
+    "channel": "text of 1 to 4,096 characters",
+    "since": "a cursor",
+    "snapshot": "true or false",
+    "token": "a JWT",
+}
+"""What each field has to be."""
+
 _FRAMES: TypeAdapter[ClientFrame] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="type")])
 
 
@@ -109,9 +118,19 @@ def _is_ref(ref: Any) -> bool:
 
 
 def _fault(error: ValidationError) -> str:
-    """The first fault in one line: where, and what is expected there."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    """The first fault in one line: where, and what is expected there.
+
+    What is missing comes last: it may be what a misspelt field was meant to be.
+    """
+    faults = error.errors(include_url=False, include_input=False)
+    first = min(faults, key=lambda each: each["type"] == "missing")
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return "type: expected subscribe, unsubscribe, auth or ping"
-    where = ".".join(map(str, first["loc"][1:]))
-    return f"{where[:100]}: {first['msg'].removeprefix('Value error, ')}"
+    path = first["loc"][1:]
+    where = ".".join(map(str, path))[:100]
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown field"
+    if first["type"] == "value_error":
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    name = next(str(part) for part in reversed(path) if part in _EXPECTED or part is path[0])
+    return f"{where}: expected {_EXPECTED[name]}"

@@ -56,7 +56,8 @@ def validation_errors(
 ) -> dict[str, str]:
     """What pydantic found wrong, by key; ``variables`` maps keys to where they were set."""
     errors: dict[str, str] = {}
-    for error in found:
+    # What is missing comes last: it may be what a misspelt key was meant to be.
+    for error in sorted(found, key=lambda each: each["type"] == "missing"):
         loc = error["loc"]
         if error["type"] == "extra_forbidden":
             key, line = unknown_key(root, loc)

@@ -28,6 +28,8 @@ class Need:
     """What a watcher does with images, and what its configuration asks for."""
 
     watcher: str
+    watch: str
+    """What it watches, as configured."""
     full_document: str
     full_document_before_change: str
     patches: bool
@@ -52,7 +54,7 @@ def resolve(need: Need, imaged: Mapping[str, bool]) -> Images:
         before = AVAILABLE if there else OFF
     reason = _missing(need, full, before, there=there)
     if reason:
-        raise ConfigError(f"watchers.{need.watcher}: {reason}: {_remedy(imaged)}")
+        raise ConfigError(f"watchers.{need.watcher}: {reason}: {_remedy(need.watch, imaged)}")
     return Images(full, before)
 
 
@@ -70,10 +72,12 @@ def _missing(need: Need, full: str, before: str, *, there: bool) -> str:
     return ""
 
 
-def _remedy(imaged: Mapping[str, bool]) -> str:
+def _remedy(watch: str, imaged: Mapping[str, bool]) -> str:
     without = [name for name, enabled in imaged.items() if not enabled]
+    if not imaged and "." in watch:
+        return f"{watch} does not exist yet: run: livesync-bridge images enable {watch}"
     if not imaged:
-        return "the collection does not exist yet: livesync-bridge images enable db.coll creates it"
+        return "there are no collections yet: livesync-bridge images enable db.coll creates one"
     if not without:
         return "set full_document and full_document_before_change to auto"
     return f"run: livesync-bridge images enable {' '.join(without)}"

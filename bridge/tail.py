@@ -6,13 +6,14 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 from rich.console import Console
 from rich.text import Text
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, ConfigError
 
 STYLES = {
     "insert": "green",
@@ -72,8 +73,10 @@ async def tail(
     """Prints every message of the channels; reconnects for ever where that can help.
 
     ``snapshot``: begins with the documents there are. Raises BridgeError where the bridge
-    refuses the request.
+    refuses the request, ConfigError where ``url`` is none.
     """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ConfigError(f"--url: {url} is no address of a bridge; expected http://HOST:PORT")
     query = [("channel", channel) for channel in channels] + [("snapshot", "1")] * snapshot
     cursor = since
     pause = 0.5
@@ -126,12 +129,11 @@ def _head(message: dict[str, Any]) -> Text:
     what = message.get("op", "event")
     key = orjson.dumps(message["key"]).decode() if "key" in message else message.get("name", "")
     return Text.assemble(
-        (message.get("time", "")[11:23], "dim"),
-        " ",
+        (f"{message.get('time', '')[11:23]:<12} ", "dim"),
         (f"{what:<7}", STYLES.get(what, "")),
         (message["channel"], "bold"),
         f" {key}",
-        (f" {message.get('mode', '')}", "dim"),
+        (f" {message['mode']}" if "mode" in message else "", "dim"),
     )
 
 

@@ -105,8 +105,15 @@ class Tokens:
         raw = _decoded(token, key, [algorithm], issuer=self._issuer, audience=self._audience)
         return read_claims(raw, now=self._clock(), leeway=self._leeway)
 
-    def mint(self, *, channels: Sequence[str], ttl: float, subject: str = "") -> str:
-        """A JWT that ``verify`` accepts for ``ttl`` seconds.
+    def mint(
+        self,
+        *,
+        channels: Sequence[str],
+        ttl: float,
+        subject: str = "",
+        more: Mapping[str, str] | None = None,
+    ) -> str:
+        """A JWT that ``verify`` accepts for ``ttl`` seconds; ``more``: claims of the application.
 
         Raises ConfigError without a secret, and for a pattern that cannot be read.
         """
@@ -117,6 +124,7 @@ class Tokens:
             )
         now = int(self._clock())
         claims = {
+            **(more or {}),
             "sub": subject,
             "channels": [Pattern(text).text for text in channels],
             "iat": now,

@@ -137,7 +137,7 @@ class Watcher:
         letter = outbox.read(change.document)
         where = events.position(change.time, change.ordinal, 0)
         if not letter.fault and not self.rule.matches(letter.channel):
-            letter = outbox.Letter(fault="outbox: channel is not one that the watcher may use")
+            letter = outbox.Letter(fault=f"outbox: channel is not one of {self.rule.text}")
         if letter.fault:
             self._refuse(letter.fault, change.key)
             return []

@@ -126,8 +126,8 @@ function check(spec) {
     throw invalid("sync: expected a function");
   }
   if (!spec.sync && !("state" in spec.merge)) {
-    throw invalid("sync is required with a merge function of your own");
+    throw invalid("sync: required with an own merge");
   }
 }
 
-const needsChannel = () => invalid("channel is required: the name of a channel");
+const needsChannel = () => invalid("channel: expected a name");

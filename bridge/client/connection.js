@@ -188,7 +188,7 @@ export class Connection {
       case "heartbeat":
         return this.#each(link, channels, (each) => each.moved(frame.cursor));
       case "live":
-        this.#each(link, channels, (each) => each.live(frame.cursor));
+        this.#each(link, channels, (each) => each.live(frame.cursor, !link.changes));
         return this.#lived(link);
       case "ready":
         return this.#readied();

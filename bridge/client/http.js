@@ -71,7 +71,8 @@ export class Http {
 }
 
 /** @param {unknown} [cause] */
-export const unreachable = (cause) => passing("connection", "the bridge cannot be reached", cause);
+export const unreachable = (cause) =>
+  passing("connection", "the bridge cannot be reached, or not by this origin", cause);
 
 /** @param {string | undefined} token @returns {Record<string, string>} */
 export const bearer = (token) => (token ? { Authorization: `Bearer ${token}` } : {});

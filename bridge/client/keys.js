@@ -14,7 +14,7 @@ export function keyText({ key, ns }) {
 }
 
 /** What a message is about is not here: the state has to be fetched. @param {string} name */
-export const gap = (name) => new BridgeError("history_lost", `${name} is not known`);
+export const gap = (name) => new BridgeError("history_lost", `unknown: ${name}`);
 
 /** Whether a `ref` asks for the state: what is too large would be missing there too. @param {any} event */
 export const mustSync = (event) => event.reason !== "too_large";

@@ -334,4 +334,4 @@ export class Model extends Reading {
 /** @param {BridgeError} error */
 const reasonOf = ({ code }) => (code === "history_lost" ? "gap" : code);
 
-const disposed = () => new BridgeError("disposed", "the model was disposed");
+const disposed = () => new BridgeError("disposed", "disposed");

@@ -87,7 +87,7 @@ export class Mutations {
   /** @param {unknown} id */
   #free(id) {
     if (typeof id !== "string" || !id || id.length > 256 || this.ids.includes(id)) {
-      throw invalid(`mutationId ${id}: in use, or not of 1 to 256 characters`);
+      throw invalid(`mutationId ${id}: used, or not of 1 to 256 characters`);
     }
     return id;
   }

@@ -102,19 +102,23 @@ export class Reading {
 
   /**
    * Waits until the confirmed state contains everything up to a position, until a condition on the
-   * snapshot holds, or, without either, until the model is ready.
+   * snapshot holds, or, without either, until the model is ready. A condition may wait for any state;
+   * the others have no hope in a model that is errored.
    * @param {Cursor | Timestamp | ((snapshot: ModelSnapshot<T>) => boolean)} [target]
    * @param {{ signal?: AbortSignal, timeout?: number }} [options] milliseconds
    * @returns {Promise<void>}
-   * @throws {BridgeError} `timeout`, `cancelled` or `disposed`
+   * @throws {BridgeError} `timeout`, `cancelled`, `disposed`, or the model's error where it is errored
    */
-  waitFor(target = ({ state }) => state === "ready", options) {
+  waitFor(target, options) {
     const { start, position, waiters } = this.#source;
     start();
     if (typeof target === "function") {
       return waiters.wait(() => target(this.getSnapshot()), options);
     }
-    const wanted = positionOf(target);
-    return waiters.wait(() => position() >= wanted, options);
+    const wanted = target && positionOf(target);
+    return waiters.wait(() => {
+      if (this.state === "errored") throw this.error;
+      return wanted ? position() >= wanted : this.state === "ready";
+    }, options);
   }
 }

@@ -1,6 +1,7 @@
 // An array of documents that is being changed, each known by the text of its key.
 
 import { applyMessage, needsDocument } from "./apply.js";
+import { invalid } from "./errors.js";
 import { gap, mustSync } from "./keys.js";
 
 /**
@@ -83,6 +84,7 @@ export class Rows {
 
   /** @param {string} name @param {T} document */
   #put(name, document) {
+    if (document === undefined) throw invalid("expected a document");
     const { filter } = this.#options;
     if (filter && !filter(document)) {
       this.drop(name);

@@ -29,7 +29,7 @@ export class Store {
   /** @param {"microtask" | "frame" | "sync" | number} batch @throws {BridgeError} `invalid_argument` */
   constructor(batch) {
     if (!["microtask", "frame", "sync"].includes(String(batch)) && !(Number(batch) >= 0)) {
-      throw invalid(`batch: ${batch}; expected microtask, frame, sync or milliseconds`);
+      throw invalid(`batch: ${batch}; microtask, frame, sync or a number`);
     }
     this.#batch = batch;
     this.#current = this.#told = Object.freeze({

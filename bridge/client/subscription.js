@@ -135,9 +135,17 @@ export class Subscription {
     if (!this.#holding) this.#tell("moved");
   }
 
-  /** What was missed has come. @param {string} cursor */
-  live(cursor) {
-    this.#parts ??= parse(cursor);
+  /**
+   * What was missed has come.
+   * @param {string} cursor
+   * @param {boolean} shared whether the stream was asked for with one cursor for all its channels:
+   *   the bridge then ignores a part that is of none of its watchers, and cannot say so
+   */
+  live(cursor, shared) {
+    const places = parse(cursor);
+    this.#parts ??= places;
+    const follows = [...this.#parts.keys()].some((tag) => !tag || places.has(tag));
+    if (shared && !follows) this.lost("unknown_cursor", cursor);
     this.moved(cursor);
     this.#replay = false;
     if (!this.#holding) this.#tell("live");

@@ -8,17 +8,17 @@ export class Waiters {
   #waiting = new Set();
 
   /**
-   * @param {() => boolean} met
+   * @param {() => boolean} met throws where it cannot become true
    * @param {{ signal?: AbortSignal, timeout?: number }} [options] milliseconds
    * @returns {Promise<void>}
-   * @throws {BridgeError} `timeout` or `cancelled`
+   * @throws {BridgeError} `timeout` or `cancelled`, or what `met` throws
    */
   async wait(met, { signal, timeout } = {}) {
     if (signal?.aborted) throw cancelled();
     if (met()) return;
     const waiter = Object.assign(new Run(), { met });
     const cancel = () => waiter.fail(cancelled());
-    const late = () => waiter.fail(new BridgeError("timeout", `not within ${timeout} ms`));
+    const late = () => waiter.fail(new BridgeError("timeout", `${timeout} ms`));
     const timer = timeout === undefined ? undefined : setTimeout(late, timeout);
     signal?.addEventListener("abort", cancel);
     this.#waiting.add(waiter);

@@ -103,7 +103,17 @@ def test_a_wrong_variable_is_one_line(name: str, value: str, named: str, tmp_pat
     expect_refusal(file, named, **{name: value})
 
 
-@pytest.mark.parametrize("wrong", [["fly"], ["run", "--fast"], ["images", "enable"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["fly"],
+        ["run", "--fast"],
+        ["images", "enable"],
+        ["tail", "a", "--url", "127.0.0.1:8080"],
+        ["token", "--channels", "a", "--claim", "admin"],
+        ["token", "--channels", "a", "--claim", "exp:0"],
+    ],
+)
 def test_a_wrong_command_line_is_exit_code_2(wrong: list[str]) -> None:
     assert command(*wrong).returncode == 2
 
@@ -114,7 +124,7 @@ def test_a_mongodb_that_does_not_answer_is_exit_code_3(tmp_path: Path) -> None:
     done = command("run", "-c", str(file))
     assert done.returncode == 3
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("livesync-bridge")]
-    assert "127.0.0.1:1" in line
+    assert "mongo.uri: 127.0.0.1:1" in line
 
 
 def test_a_check_without_mongodb_fails_and_says_why(tmp_path: Path) -> None:
@@ -124,6 +134,18 @@ def test_a_check_without_mongodb_fails_and_says_why(tmp_path: Path) -> None:
     assert done.returncode in (1, 3)
     assert "127.0.0.1:1" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_check_says_commands_in_one_piece_however_narrow_the_terminal(
+    mongod: Mongod, database: Database, tmp_path: Path
+) -> None:
+    name = f"{database.name}.todos"
+    file = tmp_path / "config.yaml"
+    watchers = {"todos": {"watch": name, "channel": "todos:{room}", "mode": "patch"}}
+    file.write_text(yaml.safe_dump(configuration(mongod.uri, watchers)))
+    done = command("check", "-c", str(file), COLUMNS="40")
+    assert done.returncode == 1
+    assert f"✗ watcher todos: livesync-bridge images enable {name}" in done.stdout.splitlines()
 
 
 async def test_a_watcher_that_lacks_images_is_refused_with_the_command_that_enables_them(

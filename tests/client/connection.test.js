@@ -532,3 +532,19 @@ test("from now is from live: what another channel's replay brings with it does n
   await settle();
   assert.deepEqual(fresh.told(), ["live", 10]);
 });
+
+test("a cursor of another history beside a good one is lost, though the bridge cannot say so", async () => {
+  const rig = new Rig();
+  const first = await rig.ready([{ _id: 1 }]);
+  rig.snapshot = { cursor: id(5), documents: [{ key: 2, document: { _id: 2, now: true } }] };
+  const initial = { data: [{ _id: 2 }], cursor: id(9, OTHER) };
+  const late = rig.model({ channel: "todos:beta", initial });
+  const reasons = [];
+  late.on("resync", (reason) => reasons.push(reason));
+  const told = late.waitFor(({ isStale }) => !isStale);
+  await rig.connected(id(5));
+  await told;
+  assert.deepEqual(reasons, ["unknown_cursor"]);
+  assert.deepEqual(late.data, [{ _id: 2, now: true }]);
+  assert.deepEqual([first.model.state, first.model.data], ["ready", [{ _id: 1 }]]);
+});

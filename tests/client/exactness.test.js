@@ -116,6 +116,7 @@ test("a condition that throws breaks its own wait, not the model", async () => {
   const wait = model.waitFor(({ data }) => data[0].tags.includes("x"));
   const broken = assert.rejects(wait, TypeError);
   rig.stream.tell(5, { op: "delete", key: 1 });
+  await settle();
   rig.stream.insert(6, 2, { tags: ["y"] });
   await broken;
   await settle();

@@ -719,6 +719,29 @@ test("waitFor: ready, a position, a condition; limits and signals end it", async
   assert.throws(() => model.waitFor("not a position"), BridgeError);
 });
 
+test("waitFor ends with the error of a model that cannot become ready, conditions aside", async () => {
+  const rig = new Rig();
+  const model = rig.model({ sync: () => ({ data: [] }), merge: (state) => state });
+  const broken = assert.rejects(model.waitFor(), { code: "invalid_argument" });
+  const behind = assert.rejects(model.waitFor(id(9)), { code: "invalid_argument" });
+  await model.waitFor(({ state }) => state === "errored");
+  await Promise.all([broken, behind]);
+  await assert.rejects(model.waitFor(), model.error);
+});
+
+test("a condition that throws ends its own waiting and nothing else", async () => {
+  const rig = new Rig();
+  const { model } = await rig.ready([{ _id: 1 }]);
+  const wrong = assert.rejects(
+    model.waitFor(({ data }) => data[1]?.is.missing),
+    TypeError,
+  );
+  rig.stream.insert(4, 2);
+  await settle();
+  await wrong;
+  assert.equal(model.data.length, 2);
+});
+
 test("an idle model disposes itself; a new subscriber keeps it", async () => {
   const rig = new Rig();
   const { model } = await rig.ready([], { idle: 1000 });

@@ -355,6 +355,18 @@ test("a change that does not fit is a conflict: nothing is sent, the others stay
   assert.deepEqual(model.data, [{ _id: 1, n: 2 }]);
 });
 
+test("a change that gives no document is a conflict, and nothing of it is shown", async () => {
+  const rig = new Rig();
+  const { model } = await rig.ready([{ _id: 1, n: 1 }]);
+  const forgetful = (one) => void { ...one, n: 2 };
+  for (const change of [{ key: 1 }, { key: 1, udpate: forgetful }, { key: 1, update: forgetful }]) {
+    const confirmed = outcome(model.mutate(change, () => assert.fail("sent")).confirmed);
+    await settle();
+    assert.deepEqual([confirmed.code, model.data], ["conflict", [{ _id: 1, n: 1 }]]);
+    assert.match(confirmed.error.cause.message, /expected a document/);
+  }
+});
+
 test("a merge function that throws for a write says so as the cause; no resync", async () => {
   const { rig, model } = await text({
     merge: (state, { data }) => {

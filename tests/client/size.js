@@ -19,7 +19,7 @@ const all = (names) => names.map((name) => `export * from "./${name}.js";`).join
 const PARTS = {
   core: { contents: all(CORE), limit: 8.0 },
   transport: { contents: all(TRANSPORT), limit: 6.2 },
-  whole: { contents: all(["index"]), limit: 13.4 },
+  whole: { contents: all(["index"]), limit: 13.5 },
   "by choice: websocket": { contents: all(["websocket"]), limit: 2.0 },
   "by choice: eventsource": { contents: all(["eventsource"]), limit: 2.0 },
 };

@@ -43,13 +43,20 @@ def test_each_kind_is_read() -> None:
     [
         ({"type": "shout"}, "type: expected subscribe, unsubscribe, auth or ping"),
         ({"type": []}, "type: expected subscribe, unsubscribe, auth or ping"),
-        ({"type": "subscribe"}, "channels: Field required"),
+        ({"type": "subscribe"}, "channels: expected a list of 1 to 1,000 channels"),
+        ({"type": "subscribe", "channels": "a"}, "channels: expected a list of"),
+        ({"type": "subscribe", "channels": []}, "channels: expected a list of"),
+        ({"type": "unsubscribe", "channels": [1]}, "channels.0: expected"),
         ({"type": "subscribe", "channels": [[]]}, "channels.0: expected a channel, or"),
-        ({"type": "subscribe", "channels": [""]}, "channels.0.channel"),
-        ({"type": "subscribe", "channels": ["a"], "snapshot": 1}, "snapshot"),
-        ({"type": "subscribe", "chanels": ["a"]}, "channels: Field required"),
-        ({"type": "ping", "extra": 1}, "extra"),
-        ({"type": "auth", "token": ""}, "token"),
+        ({"type": "subscribe", "channels": [""]}, "channels.0.channel: expected text of"),
+        (
+            {"type": "subscribe", "channels": [{"channel": "a", "since": 1}]},
+            "channels.0.since: expected a cursor",
+        ),
+        ({"type": "subscribe", "channels": ["a"], "snapshot": 1}, "snapshot: expected true or"),
+        ({"type": "subscribe", "chanels": ["a"]}, "chanels: unknown field"),
+        ({"type": "ping", "extra": 1}, "extra: unknown field"),
+        ({"type": "auth", "token": ""}, "token: expected a JWT"),
     ],
 )
 def test_what_is_wrong_is_named(body: dict[str, Any], told: str) -> None:

@@ -364,6 +364,12 @@ KEYS = {
         'server.cors_origins: "*" goes only with anonymous access; with auth.jwt, '
         "expected the origins whose pages may use their users' tokens",
     ),
+    "misspelt and so missing": (
+        "watchers: {w: {watch: app.todos, chanel: 'todos:{workspace}'}}",
+        'watchers.w.chanel: unknown key, did you mean "channel"? Allowed here: batch, channel, '
+        "full_document, full_document_before_change, json, mode, mutation_id, outbox, pipelines, "
+        "redact, snapshot, watch (and 1 more)",
+    ),
     "several": (
         WATCHER + "server: {port: -1, heartbeat: 0}\nadmin: {x: 1}",
         f"server.port: -1 is wrong; expected {PORT} (and 2 more)",

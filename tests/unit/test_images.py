@@ -13,6 +13,7 @@ def need(**fields: Any) -> Need:
     return Need(
         **{
             "watcher": "todos",
+            "watch": "app.todos",
             "full_document": "auto",
             "full_document_before_change": "auto",
             "patches": False,
@@ -54,8 +55,15 @@ def test_patches_without_images_name_the_command_that_helps(imaged: dict[str, bo
 
 
 def test_a_collection_that_does_not_exist_can_be_created_with_images() -> None:
-    with pytest.raises(ConfigError, match="does not exist yet: livesync-bridge images enable"):
+    command = r"app\.todos does not exist yet: run: livesync-bridge images enable app\.todos$"
+    with pytest.raises(ConfigError, match=command):
         resolve(need(patches=True), NOTHING)
+
+
+@pytest.mark.parametrize("watch", ["app", "*"])
+def test_where_there_is_no_collection_yet_any_can_be_created(watch: str) -> None:
+    with pytest.raises(ConfigError, match="no collections yet: livesync-bridge images enable db"):
+        resolve(need(patches=True, watch=watch), NOTHING)
 
 
 @pytest.mark.parametrize(

@@ -323,12 +323,14 @@ async def test_no_claim_does_anything_but_be_refused(
 
 async def test_a_token_that_was_minted_is_good() -> None:
     options = {"issuer": "me", "audience": "app", "algorithms": ["HS512", "HS256"]}
-    made = tokens(**options).mint(channels=["todos:*", "a"], ttl=100, subject="bob")
+    more = {"role": "admin", "sub": "eve"}
+    made = tokens(**options).mint(channels=["todos:*", "a"], ttl=100, subject="bob", more=more)
 
     claims = await tokens(**options).verify(made)
 
     assert (claims.subject, claims.expires) == ("bob", NOW + 100)
     assert [pattern.text for pattern in claims.channels] == ["todos:*", "a"]
+    assert claims.raw["role"] == "admin"
 
 
 def test_a_pattern_that_nothing_fits_is_not_minted() -> None:

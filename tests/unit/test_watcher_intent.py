@@ -140,7 +140,7 @@ def test_a_dropped_outbox_is_a_resync_all_the_same() -> None:
     [
         ({"name": ""}, "outbox: name"),
         ({"channel": None}, "outbox: channel"),
-        ({"channel": "elsewhere:acme"}, "outbox: channel is not one"),
+        ({"channel": "elsewhere:acme"}, "outbox: channel is not one of todos:"),
         ({"channel": "todos:not canonical"}, "outbox: channel is not one"),
         ({"data": object()}, "outbox: the document cannot be written"),
     ],

@@ -17,7 +17,7 @@ export class Cable {
   }
 
   pull() {
-    this.#cut.abort(new TypeError("the network cable is pulled"));
+    this.#cut.abort(new TypeError("The network cable is pulled"));
   }
 
   plug() {
