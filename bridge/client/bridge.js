@@ -65,7 +65,12 @@ export class Bridge {
         follow: ({ channel, buffer }, since, listener) =>
           new Subscription(this.#connection, channel, listener, since, buffer),
         snapshot: (channel, signal) =>
-          this.#http.get(`/channels/${encodeURIComponent(channel)}/snapshot`, signal),
+          this.#http
+            .get(`/channels/${encodeURIComponent(channel)}/snapshot`, signal)
+            .catch((error) => {
+              this.#connection.unanswered(error);
+              throw error;
+            }),
         forget: (/** @type {Model<any>} */ gone) => this.#models.delete(gone.channel),
       },
       spec,

@@ -89,6 +89,11 @@ export class Connection {
     this.#refreshSoon();
   }
 
+  /** A state could not be fetched, and will be asked for again. @param {BridgeError} error */
+  unanswered(error) {
+    if (this.status.state === "idle" && error.retryable) this.#say("waiting", error);
+  }
+
   // What the application asks for.
 
   /** @returns {Status} */

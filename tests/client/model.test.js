@@ -211,6 +211,22 @@ test("a sync that fails is asked again, without the model becoming errored", asy
   );
 });
 
+test("a bridge that does not answer the first fetching is waited for, and says so", async () => {
+  const rig = new Rig();
+  const told = [];
+  rig.bridge.onStatus(({ state, error }) => told.push([state, error?.code]));
+  rig.snapshots = [new TypeError("no network"), problem(403, "forbidden")];
+  const model = rig.model();
+  model.subscribe(() => {});
+  await settle();
+  assert.deepEqual(told, [["waiting", "connection"]]);
+  await pass(1000, 50);
+  assert.equal(model.state, "errored", "what is refused is the model's own trouble");
+  model.sync();
+  await rig.connected();
+  assert.deepEqual([rig.bridge.status.state, model.state], ["open", "ready"]);
+});
+
 test("fixed(1, 3) calls three times in all, then the model is errored once, with the last error", async () => {
   const rig = new Rig();
   let calls = 0;
