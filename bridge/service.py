@@ -31,7 +31,7 @@ from bridge.serving import Serving
 from bridge.snapshots import Origin, Snapshots
 from bridge.source import GENTLE, MongoSource
 from bridge.stream import Stream
-from bridge.visit import Lobby
+from bridge.visit import MOST_WAITING, Lobby
 from bridge.watcher import Watcher
 
 log = structlog.get_logger("bridge")
@@ -201,7 +201,9 @@ class Service:
     ) -> AbstractAsyncContextManager[str]:
         cut = self._metrics.cut
         lobby = Lobby(
-            patience=self._config.server.patience, count=lambda why: cut.labels(name, why).inc()
+            patience=self._config.server.patience,
+            count=lambda why: cut.labels(name, why).inc(),
+            most=max(MOST_WAITING, self._config.server.max_connections),
         )
         self._metrics.waiting.labels(name).set_function(lambda: len(lobby))
         return listening(app, host=at.host, port=at.port, lobby=lobby)

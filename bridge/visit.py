@@ -44,8 +44,9 @@ LINGER = 2.0
 """Seconds in which the rest of a body is thrown away, so that the answer is not lost."""
 
 MOST_WAITING = 1024
-"""Connections of which no request is being served; one more, and the one that has waited longest
-is cut: an honest one waits for milliseconds."""
+"""Connections of which no request is being served, at the least; one more, and the one that has
+waited longest is cut. All clients that may be connected can come back at once: a public listener
+has room for as many."""
 
 MOST_WAITING_BYTES = 16 * 1024 * 1024
 """Bytes of unfinished requests in all; more, and the connection that holds most is cut."""
@@ -67,6 +68,7 @@ class Lobby:
     """The TCP connections of one listener of which no request is being served.
 
     ``patience``: seconds until a peer counts as dead. ``count`` is told why a connection was cut.
+    ``most`` may wait.
     """
 
     def __init__(
