@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
+import resource
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from bson import Timestamp
@@ -271,3 +273,22 @@ async def expect_loss(process: BridgeProcess, database: Database, since: str) ->
         await client.until(count_of("items:a", 1))
     assert [(r.channel, r.reason) for r in client.witness.resyncs] == [("items:a", "history_lost")]
     assert json.loads((await process.health())[1])
+
+
+async def test_all_clients_may_come_back_at_once(database: Database, bridge: MakeBridge) -> None:
+    """More at one moment than wait on any quiet day: each is connected before one has asked."""
+    process = await bridge({"things": {"watch": f"{database.name}.things", **PLAIN}}).start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
+    address = urlsplit(process.url)
+    async with AsyncExitStack() as stack:
+        opened = []
+        for _ in range(2000):
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            stack.callback(writer.close)
+            opened.append((reader, writer))
+        for _, writer in opened:
+            writer.write(b"GET /sse?channel=things HTTP/1.1\r\nHost: bridge\r\n\r\n")
+        async with asyncio.timeout(20):
+            for reader, _ in opened:
+                await reader.readuntil(b"event: live\n")
