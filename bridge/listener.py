@@ -69,11 +69,11 @@ async def _mark(_request: web.Request, response: web.StreamResponse) -> None:
 
 
 def allow_files(connections: int) -> int:
-    """Asks the system for as many open files as the connections need, and as many that wait.
+    """Asks the system for as many open files as the connections need.
 
     Returns how many are lacking: 0 where all can be had.
     """
-    needed = 2 * connections + 2 * MOST_WAITING + OTHER_FILES
+    needed = connections + 2 * MOST_WAITING + OTHER_FILES
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if allowed == unlimited or allowed >= needed:
