@@ -162,9 +162,10 @@ class WebSocket:
         return Place({tag: where for tag, where in places.items() if where}).cursor
 
     def tell(self, name: str, ref: Ref = None, **data: Any) -> None:
-        """Writes an event; it repeats the ref of what it answers."""
-        named = {} if ref is None else {"ref": ref}
-        self._outlet.write(frames.event(WEBSOCKET, name, {**named, **data}))
+        """Writes an event, unless all is said; it repeats the ref of what it answers."""
+        if not self.ended:  # a token can take seconds to be verified
+            named = {} if ref is None else {"ref": ref}
+            self._outlet.write(frames.event(WEBSOCKET, name, {**named, **data}))
 
     async def drained(self) -> None:
         """Waits until the client has taken most of what was written."""

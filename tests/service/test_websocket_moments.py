@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from bridge.auth import Anonymous, Gate
+from bridge.errors import Unavailable
 from bridge.events import Message
 from bridge.redaction import Redaction, Rule
 from bridge.tokens import Tokens
@@ -230,3 +231,30 @@ async def test_who_follows_nothing_is_kept_alive() -> None:
         await reader.readuntil(b"\r\n\r\n")
         assert await Raw(reader, writer).receive() == (PING, b"")
         writer.close()
+
+
+async def test_a_token_that_is_verified_after_goodbye_is_not_answered() -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def fetch(url: str) -> bytes:
+        asked.set()
+        await answer.wait()
+        raise Unavailable("it does not answer")
+
+    slow = Tokens(algorithms=["RS256"], jwks_url="https://example.com/keys", fetch=fetch)
+    gate = Gate(anonymous=Anonymous(patterns=["**"]), tokens=slow)
+    async with Rig(gate=gate).running() as rig:
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        writer.write(HANDSHAKE.encode())
+        await reader.readuntil(b"\r\n\r\n")
+        raw = Raw(reader, writer)
+        token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.e30.AA"
+        raw.send(frame(TEXT, orjson.dumps({"type": "auth", "token": token})))
+        await asked.wait()
+        socket_of(rig).end("shutdown", reconnect=True, delay=1000)
+        await raw.until(CLOSE)
+        answer.set()
+        with pytest.raises(asyncio.IncompleteReadError):  # it hangs up without another word
+            await raw.receive()
+        writer.close()
+    await slow.close()
