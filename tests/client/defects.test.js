@@ -6,20 +6,22 @@ import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { MergeError, collection } from "../../bridge/client/index.js";
-import { OTHER, Rig, at, fakeTime, id, letter, letters, pass, realTime, settle } from "./rig.js";
+import {
+  OTHER,
+  Rig,
+  at,
+  fakeTime,
+  id,
+  letter,
+  letters,
+  pass,
+  realTime,
+  settle,
+  text,
+} from "./rig.js";
 
 beforeEach(fakeTime);
 afterEach(realTime);
-
-async function text(spec = {}, options = {}) {
-  const rig = new Rig(options);
-  const model = rig.model({ ...letters, ...spec });
-  const told = [];
-  model.subscribe(({ data }) => told.push(data));
-  await rig.connected();
-  told.length = 0;
-  return { rig, model, told };
-}
 
 test("S1: event, drop, event: after a break the model still hears", async () => {
   const { rig, model, told } = await text();

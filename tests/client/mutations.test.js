@@ -10,21 +10,10 @@ import {
   MutationError,
   document,
 } from "../../bridge/client/index.js";
-import { Rig, at, fakeTime, id, letter, letters, pass, realTime, settle } from "./rig.js";
+import { Rig, at, fakeTime, id, letter, letters, pass, realTime, settle, text } from "./rig.js";
 
 beforeEach(fakeTime);
 afterEach(realTime);
-
-/** A model whose state is text, ready, with "0" in it. */
-async function text(spec = {}, options = {}) {
-  const rig = new Rig(options);
-  const model = rig.model({ ...letters, ...spec });
-  const told = [];
-  model.subscribe(({ data }) => told.push(data));
-  await rig.connected();
-  told.length = 0;
-  return { rig, model, told };
-}
 
 /** How a promise has ended so far. */
 function outcome(promise) {

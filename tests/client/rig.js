@@ -165,3 +165,14 @@ export const letter = (n, data, more = {}) => ({
   data,
   ...more,
 });
+
+/** A model whose state is text, ready, with "0" in it. */
+export async function text(spec = {}, options = {}) {
+  const rig = new Rig(options);
+  const model = rig.model({ ...letters, ...spec });
+  const told = [];
+  model.subscribe(({ data }) => told.push(data));
+  await rig.connected();
+  told.length = 0;
+  return { rig, model, told };
+}
